@@ -1,0 +1,52 @@
+# A developer's day. `make help` lists the targets.
+STUDY ?=
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+PYTHON ?= python3
+SNAKEMAKE = .venv/bin/snakemake --cores $(CORES) $(if $(STUDY),--configfile studies/$(STUDY).yaml)
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast plan report lint format reference graph unlock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: .venv/ready  ## run a study end to end (STUDY=name takes studies/<name>.yaml)
+	$(SNAKEMAKE)
+
+plan: .venv/ready  ## list what `make run` would do
+	$(SNAKEMAKE) --dry-run --quiet
+
+test: .venv/ready  ## run all tests
+	.venv/bin/python -m pytest
+
+test-fast: .venv/ready  ## run the tests that do not start the workflow
+	.venv/bin/python -m pytest -m "not workflow"
+
+lint: .venv/ready  ## check style of Python and Snakemake files
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/snakefmt --check Snakefile rules
+	.venv/bin/snakemake --lint
+
+format: .venv/ready  ## format Python and Snakemake files
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+	.venv/bin/snakefmt Snakefile rules
+
+reference: .venv/ready  ## write the generated files: configuration reference, schema, conda environments
+	.venv/bin/python scripts/generate_reference.py
+
+graph: .venv/ready  ## print the graph of the rules (mermaid)
+	@$(SNAKEMAKE) --rulegraph mermaid-js 2>/dev/null
+
+unlock: .venv/ready  ## after a hard kill: release the lock of the working folder
+	$(SNAKEMAKE) --unlock
+
+clean:  ## remove the results of the study, keep data and volumes
+	@test -n "$(STUDY)" || { echo "say which: make clean STUDY=name"; exit 2; }
+	rm -rf results/$(STUDY)
+
+.venv/ready: envs/requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; say make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement envs/requirements.lock
+	@touch $@

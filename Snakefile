@@ -1,0 +1,99 @@
+"""Synthetic tumors in CT: from sources to a report.
+
+Needs   a configuration: config.yaml, overlaid by `--configfile studies/<study>.yaml`
+Gives   results/<study>/, below it one folder per stage, and report.html
+Steps   download → preprocessing → synthesizer → synthesis → recognition → evaluation → figures
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/download.smk"
+include: "rules/preprocessing.smk"
+include: "rules/synthesizer.smk"
+include: "rules/synthesis.smk"
+include: "rules/recognition.smk"
+include: "rules/evaluation.smk"
+include: "rules/figures.smk"
+
+
+wildcard_constraints:
+    study=STUDY.study,
+    source=one_of(source.name for source in STUDY.sources),
+    preset=one_of(STUDY.presets),
+    synthesizer=one_of(STUDY.synthesizers),
+    arm=one_of(STUDY.arms),
+    fold=r"\d+",
+    seed=r"\d+",
+    shard=r"\d+",
+
+
+localrules:
+    all,
+    download,
+    preprocess,
+    synthesizer,
+    synthesis,
+    recognition,
+    evaluation,
+    figures,
+    report,
+    export,
+
+
+rule all:
+    default_target: True
+    input:
+        REPORT,
+        BANKS,
+
+
+rule download:
+    input:
+        RAW_CASES,
+
+
+rule preprocess:
+    input:
+        FOLD_TABLES,
+
+
+rule synthesizer:
+    input:
+        SYNTHESIZER_WEIGHTS,
+
+
+rule synthesis:
+    input:
+        BANKS,
+
+
+rule recognition:
+    input:
+        PREDICTIONS,
+
+
+rule evaluation:
+    input:
+        SUMMARY,
+
+
+rule figures:
+    input:
+        FIGURES,
+
+
+rule report:
+    input:
+        REPORT,
+
+
+rule export:
+    input:
+        EXPORTS,

@@ -1,0 +1,171 @@
+"""What the rules share: the checked study, lists of results, and small functions of a study's settings.
+
+Functions live here alone; the other files are declarative. Nothing heavy is imported: every cluster job parses this file.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
+
+from freetumor.core import code, settings as study_settings
+from freetumor.core.errors import UserError, fail
+from freetumor.download.folder import check_source
+
+# A shell command says `python`; without conda that is the Python that runs Snakemake.
+os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))
+
+try:
+    STUDY = study_settings.validate(config, (workflow.configfiles or ["config.yaml"])[-1])
+    for entry in STUDY.sources:
+        if entry.kind == "folder":
+            check_source(entry)
+    CONFIG = f"results/{STUDY.study}/config.yaml"
+    study_settings.save(STUDY, CONFIG)
+except UserError as error:
+    fail(str(error))
+
+VOLUMES = [f"results/volumes/{STUDY.preset}/{source.name}/volumes.parquet" for source in STUDY.sources]
+RAW_CASES = [f"results/data/{source.name}/cases.csv" for source in STUDY.sources]
+FOLD_TABLES = [f"results/{STUDY.study}/fold{fold}/cases.parquet" for fold in STUDY.folds]
+TRAINED = [name for name in STUDY.used_synthesizers if STUDY.synthesizers[name].trained]
+SYNTHESIZER_WEIGHTS = expand(
+    "results/{study}/fold{fold}/synthesizer/{name}/weights.safetensors",
+    study=STUDY.study,
+    fold=STUDY.folds,
+    name=["segmenter", *TRAINED],
+)
+BANKS = expand(
+    "results/{study}/fold{fold}/synthesis/{name}/manifest.parquet", study=STUDY.study, fold=STUDY.folds, name=STUDY.banks
+)
+EXPORTS = expand("results/{study}/fold{fold}/export/{name}/exports.csv", study=STUDY.study, fold=STUDY.folds, name=STUDY.banks)
+TRAININGS = expand(
+    "results/{study}/fold{fold}/recognition/{arm}/seed{seed}",
+    study=STUDY.study,
+    fold=STUDY.folds,
+    arm=STUDY.recognition.arms,
+    seed=STUDY.recognition.seeds,
+)
+PREDICTIONS = [f"{folder}/predictions.parquet" for folder in TRAININGS]
+SCORES = [f"{folder}/scores.parquet" for folder in TRAININGS]
+LESIONS = [f"{folder}/lesions.parquet" for folder in TRAININGS]
+HISTORIES = [path.replace("weights.safetensors", "history.csv") for path in SYNTHESIZER_WEIGHTS] + [
+    f"{folder}/history.csv" for folder in TRAININGS
+]
+SUMMARY = f"results/{STUDY.study}/evaluation/summary.csv"
+FIGURE_NAMES = (
+    ["cohort", "lesions", "training", "differences", "sizes", "gate"]
+    if STUDY.banks
+    else ["cohort", "training", "differences", "sizes"]
+)
+FIGURES = expand("results/{study}/figures/{name}.png", study=STUDY.study, name=FIGURE_NAMES)
+REPORT = f"results/{STUDY.study}/report.html"
+
+
+def one_of(names):
+    """A wildcard constraint that admits the given names only."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def code_hash(script):
+    """Content hash of a script and the library modules it uses: editing them reruns the rule, touching them does not."""
+    return code.code_hash(os.path.join(workflow.basedir, "scripts", script))
+
+
+def settings(*keys):
+    """Hash of the named parts of the study: changing them reruns the rule, changing others does not."""
+
+    def value(key):
+        part = STUDY.model_dump(mode="json")
+        for name in key.split("."):
+            part = part[name]
+        return part
+
+    text = json.dumps([value(key) for key in keys], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def named_settings(table, *keys):
+    """A function of the wildcards: like `settings`, with the entry of `table` that the rule's wildcard names."""
+    wildcard = table.removesuffix("s")
+
+    def hashed(wildcards):
+        name = wildcards[wildcard]
+        parts = [f"{table}.{name}", *keys]
+        if table == "arms" and STUDY.arms[name].synthesizer:
+            parts.append(f"synthesizers.{STUDY.arms[name].synthesizer}")
+        return settings(*parts)
+
+    return hashed
+
+
+def source_settings(wildcards):
+    """Hash of the settings of a source."""
+    return hashlib.sha256(STUDY.source(wildcards.source).model_dump_json().encode()).hexdigest()[:12]
+
+
+def gpus():
+    """GPUs of a job: none if the study runs on the CPU or this machine shows no GPU."""
+    wanted = STUDY.compute.device == "cuda" or (STUDY.compute.device == "auto" and shutil.which("nvidia-smi") is not None)
+    return STUDY.compute.gpus_per_job if wanted else 0
+
+
+def launch():
+    """How a training script is started: by torchrun when it has more than one GPU."""
+    count = gpus()
+    return f"torchrun --standalone --nproc-per-node {count}" if count > 1 else "python"
+
+
+def flags(**paths):
+    """Command-line flags for the inputs that are there."""
+    return " ".join(f"--{name} {shlex.quote(str(path))}" for name, path in paths.items() if path)
+
+
+def volume_shards(name):
+    """A function of the wildcards: the shard files of a source."""
+
+    def paths(wildcards):
+        count = STUDY.source(wildcards.source).shards
+        return [f"results/volumes/{wildcards.preset}/{wildcards.source}/shards/{shard}.{name}" for shard in range(count)]
+
+    return paths
+
+
+def painting_inputs(synthesizer, folder):
+    """The trained networks that a synthesizer needs when it paints."""
+    parts = STUDY.synthesizers[synthesizer]
+    needed = {}
+    if parts.trained:
+        needed["generator"] = f"{folder}/synthesizer/{synthesizer}/weights.safetensors"
+    if parts.judged:
+        needed["segmenter"] = f"{folder}/synthesizer/segmenter/weights.safetensors"
+    return needed
+
+
+def synthesis_inputs(wildcards):
+    """Fold table and networks of a shard of synthesis."""
+    folder = f"results/{wildcards.study}/fold{wildcards.fold}"
+    return {"cases": f"{folder}/cases.parquet", **painting_inputs(wildcards.synthesizer, folder)}
+
+
+def arm_inputs(wildcards):
+    """Fold table, and what the arm paints with: networks online, or the bank."""
+    folder = f"results/{wildcards.study}/fold{wildcards.fold}"
+    arm = STUDY.arms[wildcards.arm]
+    needed = {"cases": f"{folder}/cases.parquet"}
+    if arm.synthesizer and arm.lesions == "bank":
+        needed["bank"] = f"{folder}/synthesis/{arm.synthesizer}/manifest.parquet"
+    elif arm.synthesizer:
+        needed |= painting_inputs(arm.synthesizer, folder)
+    return needed
+
+
+def optional_flags(wildcards, input):
+    """Flags of the inputs beside the fold table."""
+    return flags(**{name: path for name, path in input.items() if name != "cases"})

@@ -1,0 +1,100 @@
+"""Paint lesions at scale.
+
+Needs   the trained synthesizer and the segmenter of a fold, and the fold table
+Gives   results/<study>/fold<k>/synthesis/<synthesizer>/manifest.parquet and the bank of patches beside it
+Steps   synthesize_shard → merge_manifests (→ export_nifti)
+"""
+
+
+rule synthesize_shard:
+    input:
+        unpack(synthesis_inputs),
+    output:
+        "results/{study}/fold{fold}/synthesis/{synthesizer}/shard{shard}.parquet",
+    log:
+        "results/{study}/logs/synthesize_shard/fold{fold}-{synthesizer}-{shard}.log",
+    benchmark:
+        "results/{study}/benchmarks/synthesize_shard/fold{fold}-{synthesizer}-{shard}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: STUDY.compute.torch_threads
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=240,
+    params:
+        config=CONFIG,
+        networks=optional_flags,
+        code=code_hash("synthesize_shard.py"),
+        settings=named_settings("synthesizers", "organs", "preset", "presets", "seed", "synthesis", "compute.torch_threads"),
+    message:
+        "Painting shard {wildcards.shard} of fold {wildcards.fold} with {wildcards.synthesizer}"
+    shell:
+        """
+        python scripts/synthesize_shard.py \
+            --config {params.config:q} \
+            --synthesizer {wildcards.synthesizer} \
+            --fold {wildcards.fold} \
+            --shard {wildcards.shard} \
+            --cases {input.cases:q} \
+            {params.networks} \
+            --manifest {output:q} 2>&1 | tee {log:q}
+        """
+
+
+rule merge_manifests:
+    input:
+        [
+            f"results/{{study}}/fold{{fold}}/synthesis/{{synthesizer}}/shard{shard}.parquet"
+            for shard in range(STUDY.synthesis.shards)
+        ],
+    output:
+        "results/{study}/fold{fold}/synthesis/{synthesizer}/manifest.parquet",
+    log:
+        "results/{study}/logs/merge_manifests/fold{fold}-{synthesizer}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code_hash("merge_manifests.py"),
+    message:
+        "Merging the manifest of {wildcards.synthesizer} in fold {wildcards.fold}"
+    shell:
+        """
+        python scripts/merge_manifests.py \
+            --shards {input:q} \
+            --manifest {output:q} 2>&1 | tee {log:q}
+        """
+
+
+rule export_nifti:
+    input:
+        cases="results/{study}/fold{fold}/cases.parquet",
+        manifest="results/{study}/fold{fold}/synthesis/{synthesizer}/manifest.parquet",
+    output:
+        "results/{study}/fold{fold}/export/{synthesizer}/exports.csv",
+    log:
+        "results/{study}/logs/export_nifti/fold{fold}-{synthesizer}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("export_nifti.py"),
+        settings=settings("synthesis", "organs"),
+    message:
+        "Exporting painted volumes of {wildcards.synthesizer} in fold {wildcards.fold}"
+    shell:
+        """
+        python scripts/export_nifti.py \
+            --config {params.config:q} \
+            --cases {input.cases:q} \
+            --manifest {input.manifest:q} \
+            --output {output:q} 2>&1 | tee {log:q}
+        """

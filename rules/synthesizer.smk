@@ -1,0 +1,84 @@
+"""Train the segmenter that judges, and the generators that paint.
+
+Needs   the fold table and the volumes it points to
+Gives   results/<study>/fold<k>/synthesizer/<name>/weights.safetensors and history.csv
+Steps   train_segmenter → train_synthesizer
+"""
+
+
+rule train_segmenter:
+    input:
+        "results/{study}/fold{fold}/cases.parquet",
+    output:
+        weights="results/{study}/fold{fold}/synthesizer/segmenter/weights.safetensors",
+        history="results/{study}/fold{fold}/synthesizer/segmenter/history.csv",
+    log:
+        "results/{study}/logs/train_segmenter/fold{fold}.log",
+    benchmark:
+        "results/{study}/benchmarks/train_segmenter/fold{fold}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: STUDY.compute.torch_threads
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        config=CONFIG,
+        launch=launch(),
+        sidecar=subpath(output.weights, parent=True),
+        code=code_hash("train_segmenter.py"),
+        settings=settings("segmenter", "organs", "preset", "presets", "seed", "compute.torch_threads"),
+    message:
+        "Training the segmenter of fold {wildcards.fold}"
+    shell:
+        """
+        {params.launch} scripts/train_segmenter.py \
+            --config {params.config:q} \
+            --fold {wildcards.fold} \
+            --cases {input:q} \
+            --weights {output.weights:q} \
+            --history {output.history:q} \
+            --sidecar {params.sidecar:q}/checkpoints 2>&1 | tee {log:q}
+        """
+
+
+rule train_synthesizer:
+    input:
+        cases="results/{study}/fold{fold}/cases.parquet",
+        segmenter="results/{study}/fold{fold}/synthesizer/segmenter/weights.safetensors",
+    output:
+        weights="results/{study}/fold{fold}/synthesizer/{synthesizer}/weights.safetensors",
+        discriminator="results/{study}/fold{fold}/synthesizer/{synthesizer}/discriminator.safetensors",
+        history="results/{study}/fold{fold}/synthesizer/{synthesizer}/history.csv",
+    log:
+        "results/{study}/logs/train_synthesizer/fold{fold}-{synthesizer}.log",
+    benchmark:
+        "results/{study}/benchmarks/train_synthesizer/fold{fold}-{synthesizer}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: STUDY.compute.torch_threads
+    resources:
+        gpu=gpus(),
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        config=CONFIG,
+        launch=launch(),
+        sidecar=subpath(output.weights, parent=True),
+        code=code_hash("train_synthesizer.py"),
+        settings=named_settings("synthesizers", "organs", "preset", "presets", "seed", "compute.torch_threads"),
+    message:
+        "Training synthesizer {wildcards.synthesizer} of fold {wildcards.fold}"
+    shell:
+        """
+        {params.launch} scripts/train_synthesizer.py \
+            --config {params.config:q} \
+            --synthesizer {wildcards.synthesizer} \
+            --fold {wildcards.fold} \
+            --cases {input.cases:q} \
+            --segmenter {input.segmenter:q} \
+            --weights {output.weights:q} \
+            --history {output.history:q} \
+            --sidecar {params.sidecar:q}/checkpoints 2>&1 | tee {log:q}
+        """

@@ -1,0 +1,1 @@
+"""What every stage stands on: configuration, seeding, atomic files, tables, progress, checkpoints."""

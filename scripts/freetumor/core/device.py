@@ -1,0 +1,68 @@
+"""Device, threads, precision and determinism of a job that uses torch."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+
+from .config import Compute
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a job computes, and its place among the processes of a distributed job."""
+
+    torch: torch.device
+    rank: int = 0
+    world: int = 1
+    mixed_precision: bool = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and prints progress."""
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager:
+        """Mixed precision where it is on; else a context that does nothing."""
+        return torch.autocast(self.torch.type, dtype=torch.bfloat16) if self.mixed_precision else nullcontext()
+
+    def average_gradients(self, module: torch.nn.Module) -> None:
+        """Average the gradients of ``module`` over all processes; nothing to do in a single one."""
+        if self.world > 1:
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    torch.distributed.all_reduce(parameter.grad)
+                    parameter.grad /= self.world
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.world > 1:
+            torch.distributed.barrier()
+
+
+def prepare(compute: Compute) -> Device:
+    """Set threads and deterministic kernels, join the process group that ``torchrun`` announced, and choose the device.
+
+    Raises:
+        UserError: if a GPU is demanded and there is none.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(compute.torch_threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)  # MaxPool3d has no deterministic backward on CUDA
+    torch.backends.cudnn.benchmark = False
+    has_gpu = torch.cuda.is_available()
+    if compute.device == "cuda" and not has_gpu:
+        raise UserError("compute.device: 'cuda' was asked for, but torch sees no GPU; use 'auto' or 'cpu'")
+    on_gpu = has_gpu and compute.device != "cpu"
+    rank, world, local = (
+        int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
+    device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    return Device(device, rank, world, mixed_precision=on_gpu and compute.mixed_precision)

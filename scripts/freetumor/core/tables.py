@@ -1,0 +1,243 @@
+"""Tables that pass between stages: a declared schema each, written atomically, byte for byte reproducible."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError
+from .files import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT, INTEGER, NUMBER, FLAG = "str", "int64", "float64", "bool"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Column names and types of a table, in order. Columns not named here are refused unless ``open`` is set."""
+
+    name: str
+    columns: Mapping[str, str]
+    open: bool = False
+
+
+RAW_CASES = Schema(
+    "raw cases",
+    {
+        "case_id": TEXT,  # unique within the source, [A-Za-z0-9][A-Za-z0-9_.-]{0,63}
+        "patient_id": TEXT,  # cases of one patient never fall on two sides of a split
+        "source": TEXT,
+        "domain": TEXT,  # scanner or hospital, for out-of-domain tests
+        "image": TEXT,  # path of a NIfTI/NRRD/MetaImage file or of a folder with one DICOM series
+        "labels": TEXT,  # JSON list of {"path": ..., "map": {"<code or name>": "<structure>"}}, later entries win
+        "labeled": FLAG,  # tumors are annotated (a labeled case without tumor voxels is tumor-free)
+    },
+)
+
+VOLUMES = Schema(
+    "volumes",
+    {
+        "case_id": TEXT,
+        "patient_id": TEXT,
+        "source": TEXT,
+        "domain": TEXT,
+        "labeled": FLAG,
+        "image": TEXT,  # <case>.image.b2nd: int16 HU, (z, y, x), working spacing
+        "label": TEXT,  # <case>.label.b2nd: uint8, same grid; codes named by `names`
+        "native": TEXT,  # <case>.native.b2nd: uint8 label at native resolution, canonical orientation
+        "sites": TEXT,  # <case>.sites.npz: voxels of each structure to place patches at
+        "names": TEXT,  # JSON {"<code>": "<structure>"} of the label arrays
+        "shape": TEXT,  # JSON [z, y, x] of the stored volume
+        "spacing": TEXT,  # JSON [z, y, x] in mm of the stored volume
+        "native_shape": TEXT,
+        "native_spacing": TEXT,
+        "crop": TEXT,  # JSON [[z0, z1], [y0, y1], [x0, x1]]: native voxels that the stored volume covers
+        "affine": TEXT,  # JSON 4 x 4 of the stored volume, NIfTI convention: (x, y, z) index to RAS mm
+        "organs": TEXT,  # comma-separated names of organs present
+        "tumors": TEXT,  # comma-separated names of tumor classes present
+        "tumor_ml": NUMBER,
+        "voxel_hash": TEXT,  # SHA-256 of the canonical native int16 voxels
+        "fingerprint": TEXT,  # coarse, orientation-free content key for near-duplicates
+        "notes": TEXT,  # comma-separated codes of repairs made by the reader
+    },
+)
+
+CASES = Schema("cases", {**VOLUMES.columns, "split": TEXT, "fold": INTEGER, "excluded_because": TEXT})
+FOLD_CASES = Schema("fold cases", {**CASES.columns, "part": TEXT})  # train, validation, test or pool
+
+QUARANTINE = Schema("quarantine", {"case_id": TEXT, "stage": TEXT, "code": TEXT, "path": TEXT, "reason": TEXT})
+
+HISTORY = Schema("training history", {"step": INTEGER, "name": TEXT, "value": NUMBER})
+
+MANIFEST = Schema(
+    "synthetic lesions",
+    {
+        "lesion_id": TEXT,  # <case_id>.<draw>
+        "case_id": TEXT,  # parent
+        "patient_id": TEXT,  # the parent's patient: splits stay leak-free
+        "source": TEXT,
+        "synthesizer": TEXT,
+        "draw": INTEGER,
+        "seed": INTEGER,
+        "organ": TEXT,
+        "outcome": TEXT,  # accepted, refused, no_place or empty
+        "attempts": INTEGER,
+        "score": NUMBER,  # gate score of the kept or the last attempt; NaN without a gate
+        "diameter_mm": NUMBER,  # of the ball of equal volume
+        "volume_ml": NUMBER,
+        "contrast_hu": NUMBER,  # mean change inside the label
+        "center": TEXT,  # JSON [z, y, x] in the stored volume
+        "corner": TEXT,  # JSON [z, y, x]: first voxel of the patch in the stored volume
+        "parameters": TEXT,  # JSON of the shape, texture and painter parameters drawn
+        "patch": TEXT,  # path of the bank file, relative to the manifest; empty unless accepted
+        "patch_sha256": TEXT,
+    },
+)
+
+PREDICTIONS = Schema(
+    "predictions",
+    {
+        "case_id": TEXT,
+        "patient_id": TEXT,
+        "source": TEXT,
+        "domain": TEXT,
+        "split": TEXT,
+        "fold": INTEGER,
+        "arm": TEXT,
+        "seed": INTEGER,
+        "prediction": TEXT,  # path of a uint8 b2nd array at native resolution, study codes
+        "reference": TEXT,  # path of the native label array, codes named by `names`
+        "names": TEXT,
+        "labeled": FLAG,
+        "native_spacing": TEXT,
+    },
+)
+
+SCORES = Schema(
+    "scores",
+    {
+        "case_id": TEXT,
+        "patient_id": TEXT,
+        "source": TEXT,
+        "split": TEXT,
+        "fold": INTEGER,
+        "arm": TEXT,
+        "seed": INTEGER,
+        "structure": TEXT,
+        "metric": TEXT,
+        "value": NUMBER,
+    },
+)
+
+LESIONS = Schema(
+    "reference lesions",
+    {
+        "case_id": TEXT,
+        "patient_id": TEXT,
+        "source": TEXT,
+        "split": TEXT,
+        "fold": INTEGER,
+        "arm": TEXT,
+        "seed": INTEGER,
+        "structure": TEXT,
+        "lesion": INTEGER,
+        "diameter_mm": NUMBER,
+        "size_bin": TEXT,
+        "detected": FLAG,
+        "iou": NUMBER,
+    },
+)
+
+SUMMARY = Schema(
+    "comparisons",
+    {
+        "metric": TEXT,
+        "structure": TEXT,
+        "split": TEXT,
+        "arm": TEXT,
+        "baseline": TEXT,
+        "n": INTEGER,  # cases (or lesions) compared
+        "patients": INTEGER,
+        "trainings": INTEGER,  # fold x seed pairs
+        "mean": NUMBER,
+        "mean_baseline": NUMBER,
+        "difference": NUMBER,
+        "ci_low": NUMBER,
+        "ci_high": NUMBER,
+        "p": NUMBER,
+        "p_adjusted": NUMBER,
+        "test": TEXT,
+        "family": TEXT,
+        "better": TEXT,  # "higher" or "lower": which direction of the metric is good
+    },
+)
+
+
+def make_table(rows: Iterable[Mapping[str, Any]], schema: Schema) -> "pd.DataFrame":
+    """Build a table from rows and bring it to its schema.
+
+    Raises:
+        ValueError: if a column is missing or not declared.
+    """
+    import pandas as pd
+
+    rows = list(rows)
+    frame = pd.DataFrame(rows, columns=None if rows else list(schema.columns))
+    return conform(frame, schema)
+
+
+def conform(frame: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
+    """Order and cast the columns of ``frame`` to ``schema``; refuse missing and undeclared ones."""
+    missing = [name for name in schema.columns if name not in frame]
+    if missing:
+        raise ValueError(f"table of {schema.name}: columns missing: {', '.join(missing)}")
+    extra = [name for name in frame if name not in schema.columns]
+    if extra and not schema.open:
+        raise ValueError(f"table of {schema.name}: columns not declared: {', '.join(map(str, extra))}")
+    return frame[[*schema.columns, *extra]].astype(dict(schema.columns)).reset_index(drop=True)
+
+
+def write_table(frame: "pd.DataFrame", path: str | Path, schema: Schema | None = None) -> None:
+    """Write a table atomically as Parquet, CSV or TSV, by the suffix of ``path``."""
+    path = Path(path)
+    if schema is not None:
+        frame = conform(frame, schema)
+    with atomic(path) as temporary:
+        if path.suffix == ".parquet":
+            frame.to_parquet(temporary, index=False, compression="zstd")
+        elif path.suffix in {".csv", ".tsv"}:
+            frame.to_csv(temporary, index=False, sep="\t" if path.suffix == ".tsv" else ",", lineterminator="\n")
+        else:
+            raise ValueError(f"{path}: a table ends in .parquet, .csv or .tsv")
+
+
+def read_table(path: str | Path, schema: Schema | None = None) -> "pd.DataFrame":
+    """Read a table written by :func:`write_table`; check it against ``schema`` if one is given.
+
+    Raises:
+        UserError: if the file is missing or does not fit the schema.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: table not found")
+    if path.suffix == ".parquet":
+        frame = pd.read_parquet(path)
+    else:
+        text = {name: str for name, kind in schema.columns.items() if kind == TEXT} if schema else None
+        frame = pd.read_csv(
+            path,
+            sep="\t" if path.suffix == ".tsv" else ",",
+            dtype=text,
+            keep_default_na=False,
+            na_values={n: ["", "nan"] for n, k in schema.columns.items() if k == NUMBER} if schema else None,
+        )
+    if schema is None:
+        return frame
+    try:
+        return conform(frame, schema)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: {error}") from error

@@ -1,0 +1,1 @@
+"""From sources to raw files and a table of cases."""

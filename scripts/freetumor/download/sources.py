@@ -1,0 +1,80 @@
+"""From a configured source to its table of raw cases, whatever kind of source it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from freetumor.core.config import Config, FolderSource, PhantomSource, Source
+from freetumor.core.errors import UserError
+from freetumor.core.tables import RAW_CASES, make_table, write_table
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of source can do.
+
+    Attributes:
+        check: raise a :class:`UserError` for what is plainly wrong, within milliseconds; the Snakefile calls it.
+        download: make the raw files and write the table of cases to a path, with a number of worker processes.
+    """
+
+    check: Callable[[Source], None]
+    download: Callable[[Config, Source, Path, int], None]
+
+
+def check_source(source: Source) -> None:
+    """Raise a :class:`UserError` if a source cannot possibly be downloaded; looks at file names only."""
+    KINDS[source.kind].check(source)
+
+
+def download_source(config: Config, name: str, output: Path, workers: int = 1) -> None:
+    """Download, make or index one source and write its table of raw cases.
+
+    Args:
+        config: the study.
+        name: name of one of its sources.
+        output: table to write, ``results/data/<source>/cases.csv``. Files that are made lie beside it; the paths in the
+            table start with its folder.
+        workers: processes; the result does not depend on it.
+
+    Raises:
+        UserError: if there is no such source, or its files are not where the configuration says.
+    """
+    known = [source.name for source in config.sources]
+    if name not in known:
+        raise UserError(f"sources: '{name}' is not the name of a source; known are {', '.join(known)}")
+    source = config.source(name)
+    KINDS[source.kind].download(config, source, Path(output), workers)
+
+
+def _check_phantom(source: PhantomSource) -> None:
+    if source.labeled + source.tumor_free + source.unlabeled == 0:
+        raise UserError(f"sources.{source.name}: a phantom source needs at least one case")
+
+
+def _download_phantom(config: Config, source: PhantomSource, output: Path, workers: int) -> None:
+    from freetumor.download.phantom import download_phantom
+
+    _check_phantom(source)
+    download_phantom(source, output, workers)
+
+
+def _check_folder(source: FolderSource) -> None:
+    from freetumor.download import folder
+
+    folder.check_source(source)
+
+
+def _download_folder(config: Config, source: FolderSource, output: Path, workers: int) -> None:
+    from freetumor.download.folder import check_structures, index_folder
+
+    check_structures(source, config.organs)
+    rows = index_folder(source)
+    write_table(make_table(rows, RAW_CASES), output)
+    print(f"{source.name}: {len(rows)} cases, {sum(row['labeled'] for row in rows)} with annotated tumors")
+
+
+KINDS: dict[str, Kind] = {
+    "phantom": Kind(_check_phantom, _download_phantom),
+    "folder": Kind(_check_folder, _download_folder),
+}

@@ -1,0 +1,1 @@
+"""From predictions to per-case scores, comparisons and their uncertainty."""

@@ -1,0 +1,180 @@
+"""Compare every arm with the baseline: differences, intervals, tests, and the correction for many of them."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from freetumor.core.config import Config
+from freetumor.core.errors import UserError
+from freetumor.core.tables import LESIONS, SCORES, SUMMARY, make_table, read_table, write_table
+from freetumor.evaluation.arms import ARMS, describe_arms
+from freetumor.evaluation.inference import Estimate, holm, random_effects, ratio_blocks
+from freetumor.evaluation.metrics import BETTER, COMPARED, EARLY
+from freetumor.evaluation.pairing import DEVELOPMENT, Block, cross, patient_mean, pooled_ratio
+from freetumor.evaluation.sizes import SIZES, sensitivity_by_size
+from freetumor.evaluation.structures import ANY_TUMOR, tumor_structures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PRIMARY, SECONDARY = "primary", "secondary"
+
+
+def analyze(
+    config: Config,
+    scores_path: str | Path,
+    lesions_path: str | Path,
+    summary_output: str | Path,
+    sizes_output: str | Path,
+    arms_output: str | Path,
+) -> "pd.DataFrame":
+    """Write all tables of the study's comparison.
+
+    Args:
+        config: the study; ``recognition.arms[0]`` is the baseline.
+        scores_path: merged scores.
+        lesions_path: merged reference lesions.
+        summary_output: one row per metric, structure, split and arm, against the baseline.
+        sizes_output: share of detected lesions by size.
+        arms_output: mean of every metric for every arm.
+
+    Returns:
+        The summary.
+
+    Raises:
+        UserError: if an arm has no scores, or a primary metric is not one that is compared.
+    """
+    scores, lesions = read_table(scores_path, SCORES), read_table(lesions_path, LESIONS)
+    present = set(scores["arm"])
+    for arm in config.recognition.arms:
+        if arm not in present:
+            raise UserError(f"{scores_path}: no scores of arm '{arm}', which recognition.arms names")
+    summary = compare(config, scores, lesions)
+    write_table(summary, summary_output, SUMMARY)
+    write_table(sensitivity_by_size(config, lesions), sizes_output, SIZES)
+    write_table(describe_arms(config, scores, lesions), arms_output, ARMS)
+    return summary
+
+
+def compare(config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame") -> "pd.DataFrame":
+    """Compare every arm with the first one, for every tumor structure, split and metric that has values.
+
+    The family that is corrected (Holm) holds the metrics of ``evaluation.primary`` for all arms, on structure ``tumor`` of the
+    development split. All other rows are secondary and have no adjusted p-value.
+
+    Returns:
+        Rows of the summary table.
+    """
+    unknown = [metric for metric in config.evaluation.primary if metric not in COMPARED]
+    if unknown:
+        raise UserError(f"evaluation.primary: '{unknown[0]}' is not compared; compared are {', '.join(COMPARED)}")
+    baseline, *arms = config.recognition.arms
+    rows = []
+    for metric, structure, split, frame in _selections(config, scores, lesions):
+        for arm in arms:
+            row = compare_pair(frame, metric, arm, baseline, config.evaluation.confidence)
+            if row is not None:
+                primary = metric in config.evaluation.primary and structure == ANY_TUMOR and split == DEVELOPMENT
+                labels = {"structure": structure, "split": split, "family": PRIMARY if primary else SECONDARY}
+                rows.append(row | labels | {"p_adjusted": math.nan})
+    summary = make_table(rows, SUMMARY)
+    family = summary["family"] == PRIMARY
+    summary.loc[family, "p_adjusted"] = holm(summary.loc[family, "p"].to_numpy())
+    return summary
+
+
+def compare_pair(frame: "pd.DataFrame", metric: str, arm: str, baseline: str, confidence: float) -> dict[str, Any] | None:
+    """Compare two arms in one metric.
+
+    Args:
+        frame: rows of one metric, structure and split; scores, or reference lesions for ``sensitivity_early``.
+        metric: its name.
+        arm: the arm of interest.
+        baseline: the arm it is compared with.
+        confidence: level of the interval.
+
+    Returns:
+        Columns of the summary table that follow from these rows; None if no unit was scored in both arms.
+    """
+    if metric == EARLY:
+        blocks = cross(frame, [arm, baseline], "detected", ("case_id", "lesion"))
+    else:
+        blocks = cross(frame, [arm, baseline], "value")
+    if not blocks:
+        return None
+    estimate = _estimate(blocks, metric, arm, baseline, confidence)
+    average = pooled_ratio if metric == EARLY else patient_mean
+    return {
+        "metric": metric,
+        "arm": arm,
+        "baseline": baseline,
+        "n": int(sum(block.counts.sum() for block in blocks)),
+        "patients": sum(len(block.counts) for block in blocks),
+        "trainings": sum(block.trainings for block in blocks),
+        "mean": average(blocks, arm),
+        "mean_baseline": average(blocks, baseline),
+        "difference": estimate.difference,
+        "ci_low": estimate.ci_low,
+        "ci_high": estimate.ci_high,
+        "p": estimate.p,
+        "test": estimate.test + ("; lesions clustered by patient" if metric == EARLY else ""),
+        "better": BETTER[metric],
+    }
+
+
+def format_summary(summary: "pd.DataFrame") -> str:
+    """The comparisons in the primary metrics on structure ``tumor`` as plain text, and the specificity beside them."""
+    shown = summary[summary["structure"] == ANY_TUMOR]
+    if shown.empty:
+        return "No comparison: one arm only, or no annotated tumor was scored."
+    declared = set(shown.loc[shown["family"] == PRIMARY, "metric"])
+    if declared:
+        shown = shown[shown["metric"].isin(declared | {"specificity"})]
+    lines = [("arm", "metric", "split", "n", "baseline", "arm mean", "difference", "interval", "p", "p (Holm)")]
+    for row in shown.itertuples():
+        interval = "-" if math.isnan(row.ci_low) else f"{row.ci_low:+.3f} to {row.ci_high:+.3f}"
+        numbers = f"{row.mean_baseline:.3f}", f"{row.mean:.3f}", f"{row.difference:+.3f}", interval
+        lines.append((row.arm, row.metric, row.split, str(row.n), *numbers, _p_text(row.p), _p_text(row.p_adjusted)))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text.insert(1, "-" * len(max(text, key=len)))
+    tests = sorted(set(shown["test"]))
+    lower = sorted(set(shown.loc[shown["better"] == "lower", "metric"]))
+    notes = [f"Against '{shown['baseline'].iloc[0]}'; n counts scans, for {EARLY} lesions."]
+    notes += [f"Lower is better: {', '.join(lower)}."] if lower else []
+    notes += ["Tests: " + " | ".join(tests) + "."]
+    notes += ["Other metrics and the tumors of single organs are in the summary table."]
+    return "\n".join([*text, *notes])
+
+
+def _selections(
+    config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame"
+) -> Iterator[tuple[str, str, str, "pd.DataFrame"]]:
+    """Every metric, structure and split, with its rows."""
+    early = lesions[lesions["diameter_mm"] <= config.evaluation.early_mm]
+    splits = sorted(set(scores["split"]), key=lambda split: (split != DEVELOPMENT, split))
+    by_score = dict(list(scores.groupby(["metric", "structure", "split"])))
+    by_lesion = dict(list(early.groupby(["structure", "split"])))
+    for split in splits:
+        for structure in tumor_structures(config.organs):
+            for metric in COMPARED:
+                frame = by_lesion.get((structure, split)) if metric == EARLY else by_score.get((metric, structure, split))
+                if frame is not None:
+                    yield metric, structure, split, frame
+
+
+def _estimate(blocks: list[Block], metric: str, arm: str, baseline: str, confidence: float) -> Estimate:
+    """Difference of means over patients, or of a share of lesions."""
+    if metric != EARLY:
+        return random_effects([block.means(arm) - block.means(baseline) for block in blocks], confidence)
+    totals: list[np.ndarray] = [block.totals[arm] - block.totals[baseline] for block in blocks]
+    return random_effects(ratio_blocks(totals, [block.counts for block in blocks]), confidence)
+
+
+def _p_text(p: float) -> str:
+    if math.isnan(p):
+        return "-"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

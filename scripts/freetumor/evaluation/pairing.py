@@ -1,0 +1,80 @@
+"""Bring long tables of scores into crossed form: every patient with every training.
+
+A training is a pair (fold, seed). Development patients are scored by the trainings of their own fold, external ones by all
+trainings; so development gives one block per fold, any other split one block.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEVELOPMENT = "development"
+TRAINING = ["fold", "seed"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Patients that were scored by the same trainings.
+
+    Attributes:
+        totals: per arm, the sum over a patient's units (scans or lesions), shape ``(patients, trainings)``.
+        counts: units of each patient, shape ``(patients,)``.
+    """
+
+    totals: Mapping[str, np.ndarray]
+    counts: np.ndarray
+
+    @property
+    def trainings(self) -> int:
+        """Number of trainings."""
+        return next(iter(self.totals.values())).shape[1]
+
+    def means(self, arm: str) -> np.ndarray:
+        """Mean of each patient's units, shape ``(patients, trainings)``."""
+        return self.totals[arm] / self.counts[:, None]
+
+
+def cross(frame: "pd.DataFrame", arms: Sequence[str], column: str, unit: Sequence[str] = ("case_id",)) -> list[Block]:
+    """Cross patients with trainings.
+
+    Trainings that one of the arms lacks are left out, then units that one of the remaining trainings lacks: a difference is
+    always taken between values of the same unit.
+
+    Args:
+        frame: rows of one split; columns ``split patient_id arm fold seed``, those of ``unit``, and ``column``.
+        arms: arms to be compared.
+        column: the value.
+        unit: what identifies a scan or a lesion within a patient.
+    """
+    frame = frame[frame["arm"].isin(arms)]
+    fold = frame["fold"].where(frame["split"] == DEVELOPMENT, -1)
+    blocks = []
+    for _, part in frame.groupby(fold, sort=True):
+        keys = ["arm", *TRAINING]
+        table = part.set_index(["patient_id", *unit, *keys])[column].astype(float).unstack(keys)
+        shared = sorted(set.intersection(*({key[1:] for key in table if key[0] == arm} for arm in arms)))
+        if not shared:
+            continue
+        table = table[[(arm, *training) for arm in arms for training in shared]].dropna()
+        if table.empty:
+            continue
+        patients = table.groupby(level="patient_id", sort=True)
+        totals = patients.sum()
+        blocks.append(Block({arm: totals[arm].to_numpy() for arm in arms}, patients.size().to_numpy(float)))
+    return blocks
+
+
+def pooled_ratio(blocks: Sequence[Block], arm: str) -> float:
+    """Sum of totals over sum of counts; trainings of a block are averaged."""
+    total = sum(block.totals[arm].mean(axis=1).sum() for block in blocks)
+    return float(total / sum(block.counts.sum() for block in blocks))
+
+
+def patient_mean(blocks: Sequence[Block], arm: str) -> float:
+    """Mean over patients of the mean over a patient's scans and trainings."""
+    return float(np.concatenate([block.means(arm).mean(axis=1) for block in blocks]).mean())

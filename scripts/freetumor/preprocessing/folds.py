@@ -1,0 +1,239 @@
+"""Which case plays which part in which fold.
+
+Patients, not cases, are divided; cases that are the same scan make their patients one. Nothing of a patient that is tested
+in a fold, and nothing of an external patient, is seen in its training, not even without labels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from freetumor.core.config import Config
+from freetumor.core.errors import UserError
+from freetumor.core.labels import organ_of
+from freetumor.core.seeding import generator
+from freetumor.core.tables import CASES, FOLD_CASES, QUARANTINE, VOLUMES, write_table
+from freetumor.preprocessing.duplicates import connect, find_pairs
+from freetumor.preprocessing.merge import concatenate
+from freetumor.preprocessing.volumes import describe_refusals
+
+DEVELOPMENT, EXTERNAL, POOL = "development", "external", "pool"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A patient of a fold's training side: name, and the study's tumors in any case."""
+
+    name: str
+    tumors: frozenset[str]
+
+
+def assign_folds(
+    config: Config,
+    volume_tables: Sequence[Path],
+    quarantine_tables: Sequence[Path],
+    cases_output: Path,
+    quarantine_output: Path,
+    fold_outputs: Mapping[int, Path],
+) -> None:
+    """Write the table of all cases, of all refused cases, and one table per fold.
+
+    Args:
+        config: the study.
+        volume_tables: volumes of each source.
+        quarantine_tables: refused cases of each source.
+        cases_output: output: all cases, with split, fold and reason of exclusion.
+        quarantine_output: output: all refused cases.
+        fold_outputs: output per fold: its cases with their part.
+
+    Raises:
+        UserError: if the cases cannot serve the study: ids that collide, no tumors, too few patients.
+    """
+    refused = concatenate(quarantine_tables, QUARANTINE)
+    cases = make_cases(config, concatenate(volume_tables, VOLUMES))
+    folds = {fold: make_fold(config, cases, fold) for fold in fold_outputs}
+    write_table(refused, quarantine_output, QUARANTINE)
+    write_table(cases, cases_output, CASES)
+    for fold, table in folds.items():
+        write_table(table, fold_outputs[fold], FOLD_CASES)
+        parts = table["part"].value_counts().sort_index()
+        print(f"fold {fold}: " + ", ".join(f"{count} {part}" for part, count in parts.items()), flush=True)
+    excluded = int((cases["excluded_because"] != "").sum())
+    text = describe_refusals(refused.to_dict("records"))
+    print(f"{config.study}: {len(cases)} cases, {excluded} excluded, {text}", flush=True)
+
+
+def make_cases(config: Config, volumes: pd.DataFrame) -> pd.DataFrame:
+    """The table of all cases: split, exclusions, patients across sources, folds.
+
+    Raises:
+        UserError: see :func:`assign_folds`.
+    """
+    cases = volumes.sort_values("case_id", ignore_index=True)
+    twice = cases.loc[cases["case_id"].duplicated(), "case_id"]
+    if len(twice):
+        sources = ", ".join(sorted(cases.loc[cases["case_id"] == twice.iloc[0], "source"]))
+        raise UserError(f"case id '{twice.iloc[0]}' occurs more than once (sources {sources}); ids must be unique")
+    external = {source.name for source in config.sources if source.split == "external"}
+    is_external = cases["source"].isin(external)
+    cases["split"] = np.where(is_external, EXTERNAL, np.where(cases["labeled"], DEVELOPMENT, POOL))
+    cases["fold"] = -1
+    cases["excluded_because"] = ""
+    relevant = [bool(_structures(row, config.organs)) for _, row in cases.iterrows()]
+    cases.loc[~np.array(relevant, bool), "excluded_because"] = "none of the organs of the study"
+    cases.loc[is_external & ~cases["labeled"], "excluded_because"] = "external case without tumor labels"
+    _join_patients(cases)
+    _check_cohort(config, cases)
+    _divide(config, cases)
+    return cases
+
+
+def _structures(row: pd.Series, organs: Sequence[str]) -> set[str]:
+    """Names of the organs and tumors of the study in a case."""
+    names = [*row["organs"].split(","), *row["tumors"].split(",")]
+    return {name for name in names if name and organ_of(name) in organs}
+
+
+def _join_patients(cases: pd.DataFrame) -> None:
+    """Name patients over all sources, and exclude cases that are copies, or patients of the other side; in place."""
+    keys = list(zip(cases["source"], cases["patient_id"], strict=True))
+    first = {key: place for place, key in reversed(list(enumerate(keys)))}
+    same_patient = [(first[key], place) for place, key in enumerate(keys)]
+    pairs = find_pairs(cases)
+    components = connect(len(cases), same_patient + pairs)
+    cases["patient_id"] = _patient_names(cases, components)
+    rank = [
+        (split != EXTERNAL, not labeled, case_id)
+        for split, labeled, case_id in zip(cases["split"], cases["labeled"], cases["case_id"], strict=True)
+    ]
+    scans = connect(len(cases), pairs)
+    usable = cases["excluded_because"] == ""
+    for places in pd.Series(range(len(cases))).groupby(scans).apply(list):
+        kept, *copies = sorted((place for place in places if usable[place]), key=rank.__getitem__) or [None]
+        for place in copies:
+            cases.loc[place, "excluded_because"] = f"duplicate of {cases.loc[kept, 'case_id']}"
+    for places in pd.Series(range(len(cases))).groupby(components).apply(list):
+        outside = [cases.loc[place, "case_id"] for place in places if cases.loc[place, "split"] == EXTERNAL]
+        for place in places:
+            if outside and cases.loc[place, "split"] != EXTERNAL and not cases.loc[place, "excluded_because"]:
+                cases.loc[place, "excluded_because"] = f"same patient as external case {outside[0]}"
+
+
+def _patient_names(cases: pd.DataFrame, components: Sequence[int]) -> list[str]:
+    """One name per component: its first patient id, with the source in front if another component has the same."""
+    names = {root: cases["patient_id"].iloc[root] for root in sorted(set(components))}
+    owners = pd.Series(components).groupby(cases["patient_id"].to_numpy()).nunique()
+    shared = {name for name, count in owners.items() if count > 1}
+    full = {root: f"{cases['source'].iloc[root]}:{name}" if name in shared else name for root, name in names.items()}
+    return [full[root] for root in components]
+
+
+def _check_cohort(config: Config, cases: pd.DataFrame) -> None:
+    """Refuse a study that could only fail later."""
+    usable = cases[cases["excluded_because"] == ""]
+    present = set().union(*(_structures(row, config.organs) for _, row in usable.iterrows()))
+    for organ in config.organs:
+        if organ not in present:
+            raise UserError(f"organs: '{organ}' is labeled in no case; name it in a label_map or a host_rule, or drop it")
+    development = usable[usable["split"] == DEVELOPMENT]
+    if not len(development):
+        raise UserError("sources: no case with annotated tumors is left for development")
+    if not any(_tumors(row, config.organs) for _, row in development.iterrows()):
+        raise UserError("sources: no labeled development case has a tumor of any of the organs " + ", ".join(config.organs))
+    patients = development["patient_id"].nunique()
+    if config.cohort.folds > patients:
+        raise UserError(f"cohort.folds: {config.cohort.folds} folds, but only {patients} labeled patients")
+
+
+def _tumors(row: pd.Series, organs: Sequence[str]) -> set[str]:
+    return {name for name in row["tumors"].split(",") if name and organ_of(name) in organs}
+
+
+def _patients(cases: pd.DataFrame, organs: Sequence[str]) -> list[Patient]:
+    """Patients of a table, sorted by name."""
+    return [
+        Patient(str(name), frozenset().union(*(_tumors(row, organs) for _, row in rows.iterrows())))
+        for name, rows in cases.groupby("patient_id", sort=True)
+    ]
+
+
+def _divide(config: Config, cases: pd.DataFrame) -> None:
+    """Deal the labeled development patients to the folds, in place.
+
+    Patients with the same tumors lie side by side, in a random order, and are dealt one by one to the folds in turn: so
+    neither the sizes of the folds nor their shares of any such group differ by more than one patient.
+    """
+    mine = (cases["split"] == DEVELOPMENT) & (cases["excluded_because"] == "")
+    strata: dict[str, list[str]] = {}
+    for patient in _patients(cases[mine], config.organs):
+        strata.setdefault(",".join(sorted(patient.tumors)), []).append(patient.name)
+    dealt: list[str] = []
+    for tumors, names in sorted(strata.items()):
+        dealt += [str(name) for name in generator(config.seed, "folds", tumors).permutation(names)]
+    turn = generator(config.seed, "folds").permutation(config.cohort.folds)
+    fold_of = {name: int(turn[place % config.cohort.folds]) for place, name in enumerate(dealt)}
+    cases.loc[mine, "fold"] = [fold_of[name] for name in cases.loc[mine, "patient_id"]]
+
+
+def make_fold(config: Config, cases: pd.DataFrame, fold: int) -> pd.DataFrame:
+    """The cases of a fold with their part: train, validation, test or pool.
+
+    Raises:
+        UserError: if fewer than two patients with tumors are left to train and validate on.
+    """
+    usable = cases[cases["excluded_because"] == ""].copy()
+    development = usable["split"] == DEVELOPMENT
+    usable["part"] = ""
+    usable.loc[development & (usable["fold"] == fold), "part"] = "test"
+    usable.loc[(usable["split"] == EXTERNAL) & usable["labeled"], "part"] = "test"
+    patients = _patients(usable[development & (usable["fold"] != fold)], config.organs)
+    part_of = choose_parts(patients, config, fold)
+    learning = development & (usable["fold"] != fold)
+    usable.loc[learning, "part"] = [part_of[name] for name in usable.loc[learning, "patient_id"]]
+    held_out = set(usable.loc[usable["part"].isin(["test", "validation"]), "patient_id"])
+    usable.loc[(usable["split"] == POOL) & ~usable["patient_id"].isin(held_out), "part"] = "pool"
+    hidden = learning & (usable["part"] == "pool")
+    usable.loc[hidden, ["labeled", "tumors", "tumor_ml"]] = [False, "", 0.0]
+    return usable[usable["part"] != ""].sort_values("case_id", ignore_index=True)
+
+
+def choose_parts(patients: Sequence[Patient], config: Config, fold: int) -> dict[str, str]:
+    """The part of each patient on the training side of a fold.
+
+    Patients with tumors are put into a random order whose head shows every organ's tumor; training takes the head,
+    validation the tail. Beyond ``cohort.labeled_limit`` the training patients with tumors join the pool.
+    """
+    rng = generator(config.seed, "parts", fold)
+    shuffled = [patients[index] for index in rng.permutation(len(patients))]
+    diseased = _varied_first([patient for patient in shuffled if patient.tumors])
+    healthy = [patient for patient in shuffled if not patient.tumors]
+    if len(diseased) < 2:
+        raise UserError(
+            f"cohort.folds: fold {fold} leaves {len(diseased)} labeled patients with tumors to train and validate on, "
+            "at least 2 are needed"
+        )
+    share = config.cohort.validation
+    checked = min(max(1, round(share * len(diseased))), len(diseased) - 1)
+    parts = {patient.name: "train" for patient in diseased[: len(diseased) - checked]}
+    for patient in diseased[: len(diseased) - checked][config.cohort.labeled_limit :] if config.cohort.labeled_limit else []:
+        parts[patient.name] = "pool"
+    parts |= {patient.name: "validation" for patient in diseased[len(diseased) - checked :]}
+    free = round(share * len(healthy))
+    return parts | {patient.name: "validation" if place < free else "train" for place, patient in enumerate(healthy)}
+
+
+def _varied_first(patients: Sequence[Patient]) -> list[Patient]:
+    """Reorder so that every next patient shows the most tumor classes that were shown least; ties keep their order."""
+    rest, result = list(patients), []
+    shown: dict[str, int] = {name: 0 for patient in rest for name in patient.tumors}
+    while rest:
+        least = min(shown.values())
+        best = max(range(len(rest)), key=lambda place: (sum(shown[n] == least for n in rest[place].tumors), -place))
+        result.append(rest.pop(best))
+        for name in result[-1].tumors:
+            shown[name] += 1
+        shown = {name: shown[name] for name in shown if any(name in patient.tumors for patient in rest)}
+    return result

@@ -1,0 +1,58 @@
+"""What a volume is, whatever its file is called: an exact hash of its voxels, and a coarse picture of its content."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from freetumor.preprocessing.geometry import apply_along, find_box, to_working_axes
+
+GRID = 12  # voxels of the coarse picture per axis
+TISSUE = (-200, 300)  # HU
+SCALE = 32  # steps per standard deviation
+
+
+def voxel_hash(image: np.ndarray) -> str:
+    """SHA-256 of a canonical ``int16`` image: its shape and its voxels, not its header."""
+    digest = hashlib.sha256(str(tuple(int(length) for length in image.shape)).encode())
+    digest.update(np.ascontiguousarray(image, "<i2"))
+    return digest.hexdigest()
+
+
+def fingerprint(image: np.ndarray, body: np.ndarray) -> str:
+    """The body as 12 x 12 x 12 mean soft-tissue intensities, standardized, as hexadecimal text.
+
+    Cropping to the body, averaging and standardizing make it insensitive to spacing, noise, padding and HU offsets.
+    Measured on 27 public and 24 analytic volumes: a copy with noise of 5 HU, an offset of 10 HU, 1.5 mm voxels or a
+    flipped axis correlates at 0.989 or more with its original; two different volumes at 0.946 or less (also among 60
+    further analytic ones). A copy cropped by a fifth correlates at 0.80 to 0.87, and is not recognized.
+
+    Args:
+        image: canonical ``int16`` HU, (z, y, x).
+        body: its body mask.
+
+    Returns:
+        2 x 12³ hexadecimal digits; :func:`picture` reads them.
+    """
+    box = find_box(body, 0, (1, 1, 1))
+    result = np.clip(image[tuple(slice(*side) for side in box)], *TISSUE).astype(np.float32)
+    whole = tuple((0, length) for length in result.shape)
+    for axis, matrix in enumerate(to_working_axes(whole, (GRID,) * 3, result.shape)):
+        result = apply_along(matrix, result, axis)
+    result = result - result.mean(dtype=np.float64)
+    deviation = result.std()
+    levels = np.rint(SCALE * result / deviation) if deviation > 0 else result
+    return (np.clip(levels, -127, 127) + 128).astype(np.uint8).tobytes().hex()
+
+
+def picture(text: str) -> np.ndarray:
+    """The coarse picture of a :func:`fingerprint`, ``int16`` around zero, (z, y, x)."""
+    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape((GRID,) * 3).astype(np.int16) - 128
+
+
+def correlations(one: np.ndarray, other: np.ndarray) -> Sequence[float]:
+    """Correlation of a coarse picture with the eight flips of another, from exact integer sums."""
+    one, other = one.astype(np.int64), other.astype(np.int64)
+    scale = np.sqrt(float((one * one).sum()) * float((other * other).sum()))
+    flips = [other[::z, ::y, ::x] for z in (1, -1) for y in (1, -1) for x in (1, -1)]
+    return [float((one * flip).sum()) / scale if scale > 0 else 0.0 for flip in flips]

@@ -1,0 +1,1 @@
+"""Training recognition networks on real and synthetic tumors, and predicting with them."""

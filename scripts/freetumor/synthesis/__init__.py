@@ -1,0 +1,1 @@
+"""Painting at scale: shards, the bank of lesions, exports."""

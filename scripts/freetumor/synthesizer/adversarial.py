@@ -1,0 +1,231 @@
+"""Adversarial training of the generator against the frozen segmenter and the discriminator.
+
+Losses (Wu et al. 2025; angle brackets: mean over the voxels of a mask; F fake, R real tumor voxels; k the organ)::
+
+    L_G = 1 - < S_tumor(k)(x') >_F  +  w (1 - < D_real(x') >_F)
+    L_D = 1/2 [ (1 - < D_real(x') >_R) + (1 - < D_fake(x') >_F) ]
+
+Each published defect that can be expressed as a switch is one (``core.config.DEFECTS``); docs/differences.md lists them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from freetumor.core.config import Config, Synthesizer
+from freetumor.core.device import Device
+from freetumor.core.labels import organ_code, tumor_code
+from freetumor.core.optimization import learning_rate, set_learning_rate
+from freetumor.core.seeding import derive_seed, generator
+
+from .assembly import generator_network
+from .cases import Case, Patch, canvas_patch, organ_mask, tumor_patch
+from .compositor import soften
+from .networks import build_network
+from .painters import learned_change, window_image
+from .shapes import EllipsoidShape
+from .textures import make_texture
+
+BACKGROUND, REAL, FAKE = 0, 1, 2  # classes of the discriminator, per voxel
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A batch to paint on, all tensors (batch, 1, z, y, x) but ``organs`` (batch,)."""
+
+    image: Tensor  # windowed
+    alpha: Tensor
+    texture: Tensor
+    fake: Tensor  # bool: voxels of the simulated lesion
+    real: Tensor  # bool: voxels of annotated tumors of the organ
+    label: Tensor  # study codes
+    organs: Tensor
+
+
+class AdversarialTraining:
+    """Trains generator and discriminator in turn.
+
+    Args:
+        name: key of ``synthesizers``.
+        fold: the fold, part of the seed key.
+        config: the study.
+        segmenter: the trained segmenter, frozen.
+        labeled: labeled training cases.
+        pool: cases without tumor annotation.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fold: int,
+        config: Config,
+        segmenter: nn.Module,
+        labeled: Sequence[Case],
+        pool: Sequence[Case],
+        device: Device,
+    ) -> None:
+        self.config, self.device = config, device
+        self.settings: Synthesizer = config.synthesizers[name]
+        self.training = self.settings.painter.training
+        self.key = (config.seed, "synthesizer", name, fold)
+        self.labeled, self.pool = [case for case in labeled if case.organs], [case for case in pool if case.organs]
+        self.shape = EllipsoidShape(self.settings.shape)
+        self.segmenter = segmenter
+        self.generator = generator_network(self.settings, config, derive_seed(*self.key, "generator")).to(device.torch)
+        self.discriminator = build_network(
+            self.settings.painter.network,
+            1,
+            3,
+            derive_seed(*self.key, "discriminator"),
+            self.settings.has("batch_statistics"),
+        ).to(device.torch)
+        self.optimizers = [
+            torch.optim.Adam(network.parameters(), self.training.learning_rate, betas=(0.0, 0.999))
+            for network in (self.generator, self.discriminator)
+        ]
+
+    def step(self, step: int) -> dict[str, float]:
+        """One step of the generator and one of the discriminator on the same canvases."""
+        canvas = self._canvas(step)
+        for optimizer in self.optimizers:
+            set_learning_rate(optimizer, learning_rate(self.training, step))
+            optimizer.zero_grad(set_to_none=True)
+        painted, losses = self._generator_step(canvas)
+        return losses | self._discriminator_step(canvas, painted.detach())
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Nothing beyond the losses: what the generator paints is judged by the gate, at synthesis."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Both networks and both optimizers."""
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def _generator_step(self, canvas: Canvas) -> tuple[Tensor, dict[str, float]]:
+        leak = self.settings.has("gradient_leak")
+        self.discriminator.requires_grad_(leak)
+        with self.device.autocast():
+            painted = self._paint(canvas)
+            classes = self.segmenter(painted).float().softmax(dim=1)
+            verdict = self.discriminator(painted).float().softmax(dim=1)
+        found = mean_over(self._tumor_probability(classes, canvas.organs), canvas.fake)
+        fooled = mean_over(verdict[:, REAL : REAL + 1], canvas.fake)
+        loss = (1 - found) + self.settings.painter.adversarial_weight * (1 - fooled)
+        loss.backward()
+        self.device.average_gradients(self.generator)
+        self.optimizers[0].step()
+        self.discriminator.requires_grad_(True)
+        change = mean_over((painted.detach() - canvas.image).float(), canvas.fake) * (
+            self.config.working.window[1] - self.config.working.window[0]
+        )
+        return painted, {
+            "loss_generator": loss.item(),
+            "found": found.item(),
+            "fooled": fooled.item(),
+            "contrast_hu": change.item(),
+        }
+
+    def _discriminator_step(self, canvas: Canvas, painted: Tensor) -> dict[str, float]:
+        image, real, fake = painted, canvas.real, canvas.fake
+        if self.settings.has("discriminator_labels"):
+            image, real, fake = unremapped_targets(canvas, painted)
+        with self.device.autocast():
+            verdict = self.discriminator(image).float().softmax(dim=1)
+        loss = 0.5 * (
+            (1 - mean_over(verdict[:, REAL : REAL + 1], real)) + (1 - mean_over(verdict[:, FAKE : FAKE + 1], fake))
+        )
+        if loss.requires_grad and (real.any() or fake.any()):
+            loss.backward()
+            self.device.average_gradients(self.discriminator)
+            self.optimizers[1].step()
+        return {"loss_discriminator": loss.item()}
+
+    def _paint(self, canvas: Canvas) -> Tensor:
+        """``x + a T change``, in window units, differentiable."""
+        conditioned, route = not self.settings.has("unconditioned"), not self.settings.has("channel_routing")
+        polarity = self.settings.painter.polarity
+        change = learned_change(self.generator, canvas.image, canvas.alpha, canvas.organs, polarity, conditioned, route)
+        return canvas.image + canvas.alpha * canvas.texture * change
+
+    def _tumor_probability(self, classes: Tensor, organs: Tensor) -> Tensor:
+        """Probability of the organ's own tumor class, or of any (published), (batch, 1, z, y, x)."""
+        if self.settings.has("class_blind_loss"):
+            return classes[:, 2::2].sum(dim=1, keepdim=True)
+        codes = torch.tensor([tumor_code(int(organ)) for organ in organs], device=classes.device)
+        return classes[torch.arange(len(classes), device=classes.device), codes].unsqueeze(1)
+
+    def _canvas(self, step: int) -> Canvas:
+        slots = range(self.device.rank, self.training.batch, self.device.world)
+        samples = [self._sample(step, slot) for slot in slots]
+        stack = {
+            name: torch.from_numpy(np.stack([sample[name] for sample in samples])[:, None]).to(self.device.torch)
+            for name in samples[0]
+            if name != "organ"
+        }
+        return Canvas(**stack, organs=torch.tensor([sample["organ"] for sample in samples]))
+
+    def _sample(self, step: int, slot: int) -> dict[str, Any]:
+        """Canvas number ``slot`` of step ``step``: a pure function of both."""
+        rng = generator(*self.key, "canvas", step, slot)
+        size = self.config.working.patch
+        if not self.pool or rng.random() < self.settings.painter.labeled_share:
+            patch = tumor_patch(self.labeled[rng.integers(len(self.labeled))], size, rng)
+            present = [index for index in range(len(self.config.organs)) if organ_mask(patch.label, index).any()]
+            organ = present[rng.integers(len(present))] if present else 0
+        else:
+            patch, name = canvas_patch(self.pool[rng.integers(len(self.pool))], size, rng)
+            organ = self.config.organs.index(name)
+        return self._simulate(patch, organ, rng)
+
+    def _simulate(self, patch: Patch, organ: int, rng: np.random.Generator) -> dict[str, Any]:
+        mask = self.shape.draw(patch, organ, rng)
+        lesion = np.zeros(patch.image.shape, bool) if mask is None else mask.array
+        sigma = rng.uniform(*self.settings.compositor.blur)
+        host = organ_mask(patch.label, organ)
+        return {
+            "image": window_image(patch.image, self.config.working.window),
+            "alpha": soften(lesion, host, patch.spacing, sigma, self.settings.has("blurred_rim")),
+            "texture": make_texture(self.settings.texture, patch.image.shape, patch.spacing, rng),
+            "fake": lesion,
+            "real": patch.label == tumor_code(organ),
+            "label": patch.label,
+            "organ": organ,
+        }
+
+
+def mean_over(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``values`` over the voxels of ``mask``, over the whole batch; zero if there are none."""
+    return (values * mask).sum() / (mask.sum() + TINY)
+
+
+def unremapped_targets(canvas: Canvas, painted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Image and masks that the published discriminator step sees (defect 3).
+
+    Its labels are the study's codes, read as if they were collapsed: 1 organ, 2 real tumor, 3 fake. Only the first organ is then
+    painted and marked; wherever the second organ lies, healthy voxels (code 3) count as fake.
+
+    Returns:
+        image, real and fake.
+    """
+    first = (canvas.organs == 0).to(painted.device).view(-1, 1, 1, 1, 1)
+    image = torch.where(first, painted, canvas.image)
+    real = canvas.label == tumor_code(0)
+    fake = (canvas.fake & first) | (canvas.label == organ_code(1))
+    return image, real, fake

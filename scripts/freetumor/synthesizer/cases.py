@@ -1,0 +1,142 @@
+"""The cases of a fold, opened for partial reads, and the patches drawn from them.
+
+Axis order is (z, y, x). Images are int16 HU, labels uint8 in the codes of the study (``core.labels``).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import blosc2
+import numpy as np
+import pandas as pd
+
+from freetumor.core.config import Config
+from freetumor.core.labels import class_codes, is_tumor, organ_code, organ_of, tumor_code
+from freetumor.preprocessing.store import open_array, read_patch
+
+AIR = -1024  # HU outside a volume
+Index = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A patch of a volume and where it comes from."""
+
+    image: np.ndarray  # int16 HU (z, y, x)
+    label: np.ndarray  # uint8 study codes (z, y, x)
+    corner: Index  # first voxel in the stored volume; may lie outside it
+    spacing: tuple[float, float, float]  # mm
+    case_id: str
+    patient_id: str
+    source: str
+
+
+class Case:
+    """One preprocessed volume, opened when it is first read.
+
+    Args:
+        row: a row of the fold table.
+        organs: organs of the study, in order.
+        hide_tumors: read tumor voxels as organ (a pool case: nobody annotated them, or we pretend so).
+    """
+
+    def __init__(self, row: pd.Series, organs: Sequence[str], hide_tumors: bool) -> None:
+        self.case_id, self.patient_id, self.source = row["case_id"], row["patient_id"], row["source"]
+        self.paths = {key: row[key] for key in ("image", "label", "native", "sites")}
+        self.spacing = tuple(json.loads(row["spacing"]))
+        self.shape = tuple(json.loads(row["shape"]))
+        self.hide_tumors = hide_tumors
+        self.names = {int(code): name for code, name in json.loads(row["names"]).items()}
+        codes = class_codes(organs)
+        self._table = np.zeros(256, np.uint8)
+        for code, name in self.names.items():
+            self._table[code] = codes.get(organ_of(name) if hide_tumors else name, 0)
+        self.organs = [organ for organ in organs if self._has(organ)]
+        self.tumors = [] if hide_tumors else [organ for organ in organs if self._has(f"{organ}_tumor")]
+
+    def _has(self, name: str) -> bool:
+        return name in self.sites and len(self.sites[name]) > 0
+
+    @cached_property
+    def image(self) -> blosc2.NDArray:
+        """The volume in HU."""
+        return open_array(self.paths["image"])
+
+    @cached_property
+    def label(self) -> blosc2.NDArray:
+        """The label in the case's own codes."""
+        return open_array(self.paths["label"])
+
+    @cached_property
+    def sites(self) -> dict[str, np.ndarray]:
+        """Voxels of each structure to place patches at, and ``lesions`` (see preprocessing)."""
+        with np.load(self.paths["sites"], allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    def lesions(self, organ: str) -> np.ndarray:
+        """Bounding boxes (n, 6: z0, z1, y0, y1, x0, x1) of the annotated lesions of ``organ``."""
+        codes = [code for code, name in self.names.items() if is_tumor(name) and organ_of(name) == organ]
+        table = self.sites["lesions"]
+        return table[np.isin(table[:, 0], codes), 2:]
+
+    def read_label(self) -> np.ndarray:
+        """The whole label in study codes."""
+        return self._table[self.label[...]]
+
+    def patch(self, corner: Index, size: Index) -> Patch:
+        """The patch of ``size`` voxels whose first voxel is ``corner``."""
+        image = read_patch(self.image, corner, size, AIR)
+        label = self._table[read_patch(self.label, corner, size, 0)]
+        return Patch(image, label, corner, self.spacing, self.case_id, self.patient_id, self.source)
+
+    def patch_around(self, center: np.ndarray, size: Index, rng: np.random.Generator) -> Patch:
+        """A patch that holds ``center`` within its middle half."""
+        offset = [int(rng.integers(length // 4, length - length // 4)) for length in size]
+        return self.patch(tuple(int(c) - o for c, o in zip(center, offset, strict=True)), size)
+
+    def random_site(self, structure: str, rng: np.random.Generator) -> np.ndarray:
+        """A random voxel of ``structure``."""
+        voxels = self.sites[structure]
+        return voxels[rng.integers(len(voxels))]
+
+
+def open_cases(table: pd.DataFrame, config: Config, *parts: str) -> list[Case]:
+    """Open the cases of the given parts of a fold table, sorted by id. Pool cases hide their tumors."""
+    chosen = table[table["part"].isin(parts)].sort_values("case_id")
+    return [Case(row, config.organs, hide_tumors=row["part"] == "pool") for _, row in chosen.iterrows()]
+
+
+def training_patch(case: Case, size: Index, rng: np.random.Generator) -> Patch:
+    """A patch for supervised training: around a tumor, an organ, or anywhere, one third each where all exist."""
+    choice = rng.random()
+    if case.tumors and choice < 1 / 3:
+        center = case.random_site(f"{case.tumors[rng.integers(len(case.tumors))]}_tumor", rng)
+    elif case.organs and choice < 2 / 3:
+        center = case.random_site(case.organs[rng.integers(len(case.organs))], rng)
+    else:
+        center = np.array([rng.integers(length) for length in case.shape])
+    return case.patch_around(center, size, rng)
+
+
+def tumor_patch(case: Case, size: Index, rng: np.random.Generator) -> Patch:
+    """A patch around an annotated tumor if the case has one, else around an organ."""
+    structures = [f"{organ}_tumor" for organ in case.tumors] or case.organs
+    return case.patch_around(case.random_site(structures[rng.integers(len(structures))], rng), size, rng)
+
+
+def canvas_patch(case: Case, size: Index, rng: np.random.Generator) -> tuple[Patch, str]:
+    """A patch around an organ of the case, and the organ: a canvas to paint on."""
+    organ = case.organs[rng.integers(len(case.organs))]
+    return case.patch_around(case.random_site(organ, rng), size, rng), organ
+
+
+def organ_mask(label: np.ndarray, index: int) -> np.ndarray:
+    """Healthy voxels of the organ at position ``index`` of the study's list."""
+    return label == organ_code(index)
+
+
+def tumor_mask(label: np.ndarray, index: int | None = None) -> np.ndarray:
+    """Tumor voxels of one organ, or of all."""
+    return (label > 0) & (label % 2 == 0) if index is None else label == tumor_code(index)

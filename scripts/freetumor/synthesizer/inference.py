@@ -1,0 +1,48 @@
+"""Class probabilities of a whole volume by sliding window."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from freetumor.core.device import Device
+
+from .painters import to_tensor, window_image
+
+WINDOW = 64  # least window in voxels: small patches make small windows, and many passes
+
+
+@torch.inference_mode()
+def predict_volume(
+    network: nn.Module,
+    image: np.ndarray,
+    window: tuple[float, float],
+    patch: tuple[int, int, int],
+    overlap: float,
+    device: Device,
+) -> np.ndarray:
+    """Softmax probabilities of a volume.
+
+    Args:
+        network: a segmentation network in evaluation mode.
+        image: int16 HU (z, y, x).
+        window: HU interval that the network sees.
+        patch: training patch; the sliding window is at least this large.
+        overlap: overlap of neighboring windows.
+        device: where to compute.
+
+    Returns:
+        float32 (classes, z, y, x).
+    """
+    from monai.inferers import sliding_window_inference
+
+    size = tuple(max(WINDOW, length) for length in patch)
+    with device.autocast():
+        logits = sliding_window_inference(
+            to_tensor(window_image(image, window), device.torch),
+            roi_size=size,
+            sw_batch_size=1,
+            predictor=network,
+            overlap=overlap,
+            mode="gaussian",
+        )
+    return logits[0].float().softmax(dim=0).cpu().numpy()

@@ -1,0 +1,145 @@
+"""Supervised training of a segmentation network: the baseline segmenter, and the recognizers of all arms."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from freetumor.core.config import Config, Training
+from freetumor.core.device import Device
+from freetumor.core.labels import tumor_code
+from freetumor.core.optimization import learning_rate, set_learning_rate
+from freetumor.core.seeding import generator
+
+from .cases import Case, Patch, tumor_mask, training_patch
+from .inference import predict_volume
+from .painters import window_image
+
+
+class Batches(Protocol):
+    """Where the patches of a training come from."""
+
+    def sample(self, step: int, slot: int) -> Patch:
+        """Patch number ``slot`` of step ``step``: a pure function of both."""
+        ...
+
+    def join(self, step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """A last change to the batch as a whole, images (batch, 1, z, y, x) and labels (batch, z, y, x)."""
+        ...
+
+
+class RealBatches:
+    """Patches of real labeled cases, without augmentation.
+
+    Args:
+        cases: labeled training cases.
+        size: voxels of a patch.
+        key: seed key of the training.
+    """
+
+    def __init__(self, cases: Sequence[Case], size: tuple[int, int, int], *key: str | int) -> None:
+        self.cases, self.size, self.key = cases, size, key
+
+    def sample(self, step: int, slot: int) -> Patch:
+        """A patch of a random case."""
+        rng = generator(*self.key, "patch", step, slot)
+        return training_patch(self.cases[rng.integers(len(self.cases))], self.size, rng)
+
+    def join(self, step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Nothing to change."""
+        return images, labels
+
+
+class SegmentationTraining:
+    """Trains a segmentation network with Dice and cross-entropy, and keeps the weights that validate best.
+
+    Args:
+        network: the network.
+        settings: steps, batch, learning rate.
+        batches: where patches come from.
+        validation: labeled cases on which the checkpoint is chosen.
+        config: the study.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: Training,
+        batches: Batches,
+        validation: Sequence[Case],
+        config: Config,
+        device: Device,
+    ) -> None:
+        from monai.losses.dice import DiceCELoss
+
+        self.network, self.settings, self.batches, self.validation = (
+            network.to(device.torch),
+            settings,
+            batches,
+            validation,
+        )
+        self.config, self.device = config, device
+        self.window, self.patch = config.working.window, config.working.patch
+        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.best: dict[str, Tensor] = {}
+        self.best_score = float("-inf")
+
+    def step(self, step: int) -> dict[str, float]:
+        """One optimizer step."""
+        self.network.train()
+        set_learning_rate(self.optimizer, learning_rate(self.settings, step))
+        slots = range(self.device.rank, self.settings.batch, self.device.world)
+        patches = [self.batches.sample(step, slot) for slot in slots]
+        images = torch.from_numpy(np.stack([window_image(patch.image, self.window) for patch in patches])[:, None])
+        labels = torch.from_numpy(np.stack([patch.label for patch in patches]).astype(np.int64))
+        images, labels = self.batches.join(step, images, labels)
+        with self.device.autocast():
+            logits = self.network(images.to(self.device.torch))
+        loss = self.loss(logits.float(), labels[:, None].to(self.device.torch))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.device.average_gradients(self.network)
+        self.optimizer.step()
+        return {"loss": loss.item()}
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Mean tumor Dice over the validation cases; the best weights are kept."""
+        self.network.eval()
+        scores = [self._tumor_dice(case) for case in self.validation]
+        known = [score for score in scores if not np.isnan(score)]
+        score = float(np.mean(known)) if known else 0.0
+        if score >= self.best_score:  # of equals, the later: it has seen more
+            self.best_score = score
+            self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+        return {"validation_dice": score}
+
+    def _tumor_dice(self, case: Case) -> float:
+        probabilities = predict_volume(self.network, case.image[...], self.window, self.patch, 0.0, self.device)
+        found, reference = probabilities.argmax(axis=0), case.read_label()
+        per_class = []
+        for index in range(len(self.config.organs)):
+            a, b = found == tumor_code(index), tumor_mask(reference, index)
+            if b.any():
+                per_class.append(2 * float((a & b).sum()) / float(a.sum() + b.sum()))
+        return float(np.mean(per_class)) if per_class else float("nan")
+
+    def state(self) -> dict[str, Any]:
+        """Network, optimizer and the best weights so far."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "best_score": self.best_score,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best, self.best_score = state["best"], state["best_score"]

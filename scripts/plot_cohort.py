@@ -1,0 +1,25 @@
+"""Draw the cohort: flow of cases, sources, tumor volumes, spacings, and an example slice per source."""
+
+import argparse
+from pathlib import Path
+
+from freetumor.core.errors import run_script
+from freetumor.core.settings import load
+from freetumor.figures.cohort import plot_cohort
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument("--cases", type=Path, required=True, help="table of cases (Parquet)")
+    parser.add_argument("--quarantine", type=Path, required=True, help="quarantine table (TSV)")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+    )
+    args = parser.parse_args()
+    plot_cohort(load(args.config), args.cases, args.quarantine, args.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,26 @@
+"""Draw what became of each synthetic draw, by size class and organ, and the scores of the gate."""
+
+import argparse
+from pathlib import Path
+
+from freetumor.core.errors import run_script
+from freetumor.core.settings import load
+from freetumor.figures.gate import plot_gate
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument(
+        "--manifests", type=Path, nargs="+", required=True, help="manifests of any folds and synthesizers (Parquet)"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+    )
+    args = parser.parse_args()
+    plot_gate(load(args.config), args.manifests, args.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

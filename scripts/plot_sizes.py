@@ -1,0 +1,24 @@
+"""Draw the share of detected lesions by lesion diameter (mm), per arm."""
+
+import argparse
+from pathlib import Path
+
+from freetumor.core.errors import run_script
+from freetumor.core.settings import load
+from freetumor.figures.sizes import plot_sizes
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument("--sizes", type=Path, required=True, help="sensitivity by size (CSV)")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+    )
+    args = parser.parse_args()
+    plot_sizes(load(args.config), args.sizes, args.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

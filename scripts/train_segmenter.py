@@ -1,0 +1,25 @@
+"""Train the baseline segmenter of a fold on its real labeled cases."""
+
+import argparse
+from pathlib import Path
+
+from freetumor.core.errors import run_script
+from freetumor.core.settings import load
+from freetumor.synthesizer.train import train_segmenter
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument("--fold", type=int, required=True, help="number of the fold, from 0")
+    parser.add_argument("--cases", type=Path, required=True, help="fold table (Parquet)")
+    parser.add_argument("--weights", type=Path, required=True, help="output: trained weights (safetensors)")
+    parser.add_argument("--history", type=Path, required=True, help="output: table of losses (CSV)")
+    parser.add_argument("--sidecar", type=Path, required=True, help="folder of the resumable checkpoints")
+    args = parser.parse_args()
+    train_segmenter(load(args.config), args.fold, args.cases, args.weights, args.history, args.sidecar)
+
+
+if __name__ == "__main__":
+    run_script(main)

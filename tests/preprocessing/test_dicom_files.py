@@ -1,0 +1,161 @@
+"""DICOM folders and DICOM labels say what their NIfTI and NRRD counterparts say."""
+
+import json
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
+from tests.preprocessing.samples import AFFINE, make_ct, write_dicom
+
+from freetumor.core.config import Checks
+from freetumor.preprocessing.dicom_labels import polygon_mask, read_dicom_masks
+from freetumor.preprocessing.orientation import canonicalize
+from freetumor.preprocessing.quarantine import CaseRefused
+from freetumor.preprocessing.reader import read_image, read_label_file
+from freetumor.preprocessing.structures import read_structures
+
+IMAGE, LABEL = make_ct()
+
+
+def write_rtstruct(path, contours: dict[str, list[np.ndarray]], kind: str = "CLOSED_PLANAR"):
+    """An RTSTRUCT with contours given as canonical voxel indices (x, y, z)."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = RTStructureSetStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    dataset.StructureSetROISequence, dataset.ROIContourSequence = [], []
+    for number, (name, polygons) in enumerate(contours.items(), 1):
+        roi, region = pydicom.Dataset(), pydicom.Dataset()
+        roi.ROINumber, roi.ROIName, region.ReferencedROINumber = number, name, number
+        region.ContourSequence = []
+        for polygon in polygons:
+            item = pydicom.Dataset()
+            item.ContourGeometricType = kind
+            points = (np.asarray(polygon) @ AFFINE[:3, :3].T + AFFINE[:3, 3]) * [-1, -1, 1]
+            item.ContourData = [round(value, 4) for value in points.ravel().tolist()]
+            region.ContourSequence.append(item)
+        dataset.StructureSetROISequence.append(roi)
+        dataset.ROIContourSequence.append(region)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def square(low: float, high: float, z: float) -> np.ndarray:
+    """A square contour of voxel indices (x, y, z)."""
+    return np.array([[low, low, z], [high, low, z], [high, high, z], [low, high, z]])
+
+
+def read_masks(tmp_path, contours, wanted, **options):
+    image = read_image(write_dicom(tmp_path / "ct", IMAGE) and tmp_path / "ct", Checks())
+    return read_dicom_masks(write_rtstruct(tmp_path / "rs.dcm", contours, **options), image, wanted)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_series_is_ordered_by_position_and_not_by_name(tmp_path, descending):
+    write_dicom(tmp_path, IMAGE, descending)
+    volume = read_image(tmp_path, Checks())
+    np.testing.assert_array_equal(volume.array, IMAGE)
+    np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-9)
+    assert volume.spacing == pytest.approx((3.5, 2.5, 2.0))  # the distance of the slices, not their thickness of 5
+
+
+def test_other_objects_in_the_folder_are_ignored(tmp_path):
+    paths = write_dicom(tmp_path, IMAGE)
+    (tmp_path / "notes.txt").write_text("text")
+    write_rtstruct(tmp_path / "rs.dcm", {"Liver": [square(5, 9, 3)]})
+    (tmp_path / "copy-of-a-slice").write_bytes(paths[4].read_bytes())
+    scout = pydicom.dcmread(paths[0])
+    scout.ImageType, scout.SOPInstanceUID, scout.Rows = ["ORIGINAL", "PRIMARY", "LOCALIZER"], "1.2.9", 7
+    scout.save_as(tmp_path / "scout")
+    np.testing.assert_array_equal(read_image(tmp_path, Checks()).array, IMAGE)
+
+
+def test_contours_are_united_and_copies_dropped(tmp_path):
+    outer, inner = square(5.5, 20.5, 3), square(9.5, 12.5, 3)
+    masks, notes = read_masks(tmp_path, {"Tumor": [outer, inner, outer]}, {"Tumor": "liver_tumor"})
+    expected = np.zeros(IMAGE.shape, bool)
+    expected[3, 6:21, 6:21] = True
+    np.testing.assert_array_equal(masks["liver_tumor"], expected)
+    assert notes == ["contour_repeated"]
+
+
+def test_exclusive_contours_cut_holes(tmp_path):
+    contours = {"Tumor": [square(5.5, 20.5, 3), square(9.5, 12.5, 3)]}
+    masks, _ = read_masks(tmp_path, contours, {"Tumor": "liver_tumor"}, kind="CLOSEDPLANAR_XOR")
+    assert masks["liver_tumor"].sum() == 15 * 15 - 3 * 3
+
+
+def test_regions_are_found_by_name_or_number_and_others_noted(tmp_path):
+    contours = {"Body": [square(1, 30, 2)], "GTV": [square(5.5, 8.5, 4)], "GTV 2": [square(15.5, 18.5, 4)]}
+    masks, notes = read_masks(tmp_path, contours, {"GTV": "liver_tumor", "3": "liver_tumor"})
+    assert masks["liver_tumor"].sum() == 18
+    assert notes == ["segments_ignored"]
+
+
+@pytest.mark.parametrize(
+    ("contours", "code"),
+    [
+        ({"Body": [square(1, 9, 2)]}, "label_no_structure"),
+        ({"GTV": [square(1, 9, 2.5)]}, "label_contour"),
+        ({"GTV": [square(1, 9, 200)]}, "label_contour"),
+        ({"GTV": [np.array([[1, 1, 1], [9, 1, 3], [9, 9, 8], [1, 5, 2]])]}, "label_contour"),
+    ],
+)
+def test_wrong_contours_are_refused(tmp_path, contours, code):
+    with pytest.raises(CaseRefused) as caught:
+        read_masks(tmp_path, contours, {"GTV": "liver_tumor"})
+    assert caught.value.code == code
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.floats(-3, 14), st.floats(-3, 17)), min_size=3, max_size=9))
+def test_polygons_agree_with_a_ray_per_pixel(corners):
+    expected = np.zeros((12, 15), bool)
+    for row in range(12):
+        for column in range(15):
+            inside = False
+            for (ra, ca), (rb, cb) in zip(corners, corners[1:] + corners[:1], strict=True):
+                if (ra < row) != (rb < row) and column >= ca + (row - ra) / (rb - ra) * (cb - ca):
+                    inside = not inside
+            expected[row, column] = inside
+    found = polygon_mask(np.array(corners), (12, 15))
+    # Pixels whose center lies on an edge may go either way.
+    assert (found != expected).sum() <= sum(float(r).is_integer() or float(c).is_integer() for r, c in corners) * 15
+
+
+def test_published_contours_give_the_published_mask_voxel_for_voxel(real_data):
+    image = read_image(real_data / "dicom_rtstruct/CT/image", Checks())
+    same = read_image(real_data / "sts/ct/STS_019.nii.gz", Checks())
+    np.testing.assert_array_equal(image.array, same.array)
+    np.testing.assert_allclose(image.affine, same.affine, atol=1e-5)
+    path = real_data / "dicom_rtstruct/CT/mask/RS.dcm"
+    masks, notes = read_dicom_masks(path, image, {"GTV_Mass_CT": "muscle_tumor"})
+    expected = read_label_file(real_data / "sts/gtv/STS_019.nii.gz", Checks())
+    np.testing.assert_array_equal(masks["muscle_tumor"], expected.array > 0)
+    assert notes == []
+
+
+def test_a_published_segmentation_equals_its_nrrd_copy(real_data):
+    image = read_image(real_data / "dicom_seg/ct-3slice", Checks())
+    assert image.array.min() == -3024
+    assert image.spacing[0] == pytest.approx(1.0)
+    codes = {"liver": 1}
+    labels = []
+    for name, key in (("liver.dcm", "Liver"), ("liver_seg.nrrd", "1")):
+        entries = [{"path": str(real_data / "dicom_seg" / name), "map": {key: "liver"}}]
+        label, notes = read_structures(json.loads(json.dumps(entries)), image, "ct", codes, True, Checks())
+        labels.append(label)
+        assert notes == []
+    np.testing.assert_array_equal(labels[0], labels[1])
+    assert labels[0].sum() == 107098
+
+
+def test_nothing_of_the_patient_is_kept(tmp_path):
+    write_dicom(tmp_path, IMAGE)
+    volume = canonicalize(read_image(tmp_path, Checks()))
+    assert set(vars(volume)) == {"array", "affine", "notes"}

@@ -35,9 +35,7 @@ class Checkpoints:
         with atomic(path) as temporary:
             temporary.write_bytes(buffer.getvalue())
         # The record is written after the file: a checkpoint without a record is incomplete.
-        write_json(
-            path.with_suffix(".json"), {"step": step, "sha256": sha256_file(path), "fingerprint": self.fingerprint}
-        )
+        write_json(path.with_suffix(".json"), {"step": step, "sha256": sha256_file(path), "fingerprint": self.fingerprint})
         for old in self._records()[:-KEPT]:
             self._remove(old)
 
@@ -48,14 +46,12 @@ class Checkpoints:
             try:
                 facts = read_json(record)
                 if facts["fingerprint"] != self.fingerprint:
-                    print(f"{path}: belongs to other code, settings or data; training starts afresh", file=sys.stderr)
-                    self.clear()
-                    return None
+                    raise ValueError("it belongs to other code, settings or data")
                 if sha256_file(path) != facts["sha256"]:
                     raise ValueError("checksum differs")
                 return torch.load(path, weights_only=True, map_location="cpu")
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
-                print(f"warning: {path}: damaged checkpoint passed over ({error})", file=sys.stderr)
+            except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+                print(f"warning: {path}: checkpoint passed over ({error})", file=sys.stderr)
                 self._remove(record)
         return None
 

@@ -1,4 +1,4 @@
-"""Content hashes of the library, so that editing code reruns exactly the rules that use it and touching a file reruns nothing."""
+"""Content hashes of the library: editing code reruns exactly the rules that use it, touching a file reruns nothing."""
 
 import ast
 import hashlib

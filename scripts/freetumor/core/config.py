@@ -6,12 +6,35 @@ This module is read by the Snakefile and imports nothing heavy.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Triple = tuple[float, float, float]
-Size = tuple[int, int, int]
+
+def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError(f"expected a lower and an upper bound, got {list(interval)}")
+    return interval
+
+
+def _wide(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] >= interval[1]:
+        raise ValueError(f"expected a lower and a greater upper bound, got {list(interval)}")
+    return interval
+
+
+def _distinct(items: list[Any] | None) -> list[Any] | None:
+    if items and len(set(items)) < len(items):
+        raise ValueError("an entry is listed twice")
+    return items
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Triple = tuple[Positive, Positive, Positive]
+Size = tuple[Count, Count, Count]
+Interval = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Distinct = AfterValidator(_distinct)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Structure = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
@@ -32,9 +55,7 @@ class Compute(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU if there is one.")
     mixed_precision: bool = Field(True, description="Automatic mixed precision on a GPU; never used on a CPU.")
-    gpus_per_job: int = Field(
-        1, ge=1, description="GPUs of one training job; more than one starts it under `torchrun`."
-    )
+    gpus_per_job: int = Field(1, ge=1, description="GPUs of one training job; more than one starts it under `torchrun`.")
     workers: int = Field(0, ge=0, description="Loader processes of a training job. The result does not depend on it.")
 
 
@@ -47,16 +68,15 @@ class PhantomSource(Section):
         "development",
         description="`development` cases are divided into folds; `external` cases are only ever tested on.",
     )
-    domain: Literal["a", "b"] = Field(
-        "a", description="The family of scanners and contrast phases; b is the other hospital."
-    )
+    domain: Literal["a", "b"] = Field("a", description="The family of scanners and contrast phases; b is the other hospital.")
     seed: int = Field(0, description="Seed of the cohort.")
     labeled: int = Field(12, ge=0, description="Cases with tumors, annotated.")
     tumor_free: int = Field(4, ge=0, description="Annotated cases without any tumor.")
     unlabeled: int = Field(12, ge=0, description="Cases with organ masks but without tumor annotation.")
-    hidden_tumor_share: Share = Field(
-        0.25, description="Share of the unlabeled cases that carry a tumor nobody annotated."
+    tumor_organs: list[Literal["liver", "pancreas", "kidney"]] = Field(
+        ["liver", "pancreas", "kidney"], min_length=1, description="Organs that tumors may grow in."
     )
+    hidden_tumor_share: Share = Field(0.25, description="Share of the unlabeled cases that carry a tumor nobody annotated.")
     shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
 
 
@@ -64,9 +84,7 @@ class ExtraLabels(Section):
     """A further set of label files of a folder source."""
 
     files: str = Field(description="Glob pattern; `*` stands for the same text as in `images`.")
-    label_map: dict[int | str, Structure] = Field(
-        description="From the file's integers (or segment names) to structures."
-    )
+    label_map: dict[int | str, Structure] = Field(description="From the file's integers (or segment names) to structures.")
 
 
 class FolderSource(Section):
@@ -117,33 +135,29 @@ class Preset(Section):
     """How volumes are brought to a common form. Shared by all studies that name the same preset."""
 
     spacing: Triple = Field(description="Working spacing in mm (z, y, x).")
-    window: tuple[float, float] = Field(description="HU interval that networks see as 0 to 1. Volumes keep their HU.")
-    margin: float = Field(10.0, ge=0, description="Margin in mm around what is kept.")
-    crop: Literal["body", "organs"] = Field(
-        "body", description="Keep the body, or the bounding box of the labeled structures."
+    window: Annotated[tuple[float, float], AfterValidator(_wide)] = Field(
+        description="HU interval that networks see as 0 to 1. Volumes keep their HU."
     )
+    margin: float = Field(10.0, ge=0, description="Margin in mm around what is kept.")
+    crop: Literal["body", "organs"] = Field("body", description="Keep the body, or the bounding box of the labeled structures.")
     patch: Size = Field(description="Patch of all networks, in voxels (z, y, x).")
 
 
 class Checks(Section):
     """What the reader refuses. Refused cases become rows of the quarantine table."""
 
-    spacing: tuple[float, float] = Field((0.2, 10.0), description="Least and greatest voxel spacing in mm.")
-    extent: tuple[float, float] = Field((50.0, 2500.0), description="Least and greatest extent of a volume in mm.")
-    max_voxels: int = Field(
-        1_500_000_000, ge=1, description="Volumes with more voxels are refused before they are read."
-    )
+    spacing: Interval = Field((0.2, 10.0), description="Least and greatest voxel spacing in mm.")
+    extent: Interval = Field((50.0, 2500.0), description="Least and greatest extent of a volume in mm.")
+    max_voxels: int = Field(1_500_000_000, ge=1, description="Volumes with more voxels are refused before they are read.")
     hu: bool = Field(True, description="Refuse images that are not CT in HU.")
-    max_quarantined: Share = Field(
-        0.5, description="Preprocessing of a source fails above this share of refused cases."
-    )
+    max_quarantined: Share = Field(0.5, description="Preprocessing of a source fails above this share of refused cases.")
 
 
 class Cohort(Section):
     """Folds and roles. Folds are by patient; duplicates count as one patient."""
 
     folds: int = Field(3, ge=2, description="Number of folds.")
-    run_folds: list[int] | None = Field(None, description="Folds that are run; all if empty.")
+    run_folds: Annotated[list[int] | None, Distinct] = Field(None, description="Folds that are run; all if empty.")
     validation: Share = Field(0.25, description="Share of the training patients on which checkpoints are chosen.")
     labeled_limit: int | None = Field(
         None,
@@ -160,11 +174,28 @@ class Network(Section):
         description="`unet`: MONAI's UNet; `unet3d`: the paper's max-pooling U-Net; `swin_unetr`: MONAI's SwinUNETR.",
     )
     channels: list[int] = Field(
-        [8, 16, 32, 64],
+        [16, 32, 64],
         min_length=1,
         description="Channels per level; for `unet3d` and `swin_unetr` only the first counts (32 and 48 in the paper).",
     )
-    residual_units: int = Field(0, ge=0, description="Residual units per level of `unet`.")
+    residual_units: int = Field(2, ge=0, description="Residual units per level of `unet`.")
+    norm: Literal["batch", "instance"] = Field(
+        "batch",
+        description="Normalization of `unet`. Instance normalization removes the HU level of a patch, which small networks need.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> "Network":
+        if self.name == "unet" and len(self.channels) < 2:
+            raise ValueError("'unet' needs the channels of at least two levels")
+        if self.name == "swin_unetr" and self.channels[0] % 12:
+            raise ValueError("'swin_unetr' needs a multiple of 12 channels")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Voxels per axis that the deepest level sees as one; a patch holds a multiple of it, and more than one."""
+        return {"unet": 2 ** (len(self.channels) - 1), "unet3d": 8, "swin_unetr": 32}[self.name]
 
 
 class Training(Section):
@@ -176,7 +207,11 @@ class Training(Section):
     warmup: int = Field(20, ge=0, description="Steps of linear warm-up.")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="Learning rate after the warm-up.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
-    validate_every: int = Field(100, ge=1, description="Steps between two validations; the best checkpoint is kept.")
+    validate_every: int = Field(100, ge=1, description="Steps between two validations.")
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Weights that are kept: the last, or those that validated best. With few validation cases the best ones are best by chance.",
+    )
     checkpoint_every: int = Field(100, ge=1, description="Steps between two resumable checkpoints.")
 
 
@@ -194,12 +229,12 @@ class Shape(Section):
         "ellipsoid",
         description="`ellipsoid`: randomly deformed, in size classes; `real`: the mask of a real training lesion.",
     )
-    radius: dict[str, float] = Field(
-        {"tiny": 4.0, "small": 7.0, "medium": 12.0, "large": 20.0},
+    radius: dict[str, Positive] = Field(
+        {"tiny": 5.0, "small": 8.0, "medium": 12.0, "large": 18.0},
         description="Nominal semi-axis of each size class in mm.",
     )
-    probability: dict[str, float] = Field(
-        {"tiny": 0.3, "small": 0.3, "medium": 0.25, "large": 0.15},
+    probability: dict[str, NotNegative] = Field(
+        {"tiny": 0.25, "small": 0.3, "medium": 0.25, "large": 0.2},
         description="Probability of each size class; they sum to one.",
     )
     jitter: Share = Field(0.25, description="Each semi-axis is uniform within this share around the nominal one.")
@@ -226,9 +261,7 @@ class Texture(Section):
         [3, 6, 9, 12, 15], description="Smoothing of the probability field in mm; one is drawn per lesion."
     )
     sigma_b: list[Positive] = Field([4, 7], description="Smoothing of the texture in mm; one is drawn per lesion.")
-    level: tuple[float, float] = Field(
-        (0.5, 0.55), description="The mean over values above 0.12 is uniform in this interval."
-    )
+    level: Interval = Field((0.5, 0.55), description="The mean over values above 0.12 is uniform in this interval.")
 
 
 class Painter(Section):
@@ -237,19 +270,20 @@ class Painter(Section):
     kind: Literal["constant", "difference", "transplant"] = Field(
         description="`constant`: a texture of constant contrast (SynTumor family); `difference`: a learned difference (FreeTumor); `transplant`: the pixels of a real lesion (copy-paste)."
     )
-    contrast: tuple[float, float] = Field((65.0, 145.0), description="`constant`: contrast in HU, subtracted; uniform.")
-    network: Network = Field(
-        Network(name="unet3d", channels=[8]), description="`difference`: generator and discriminator."
-    )
+    contrast: Interval = Field((65.0, 145.0), description="`constant`: contrast in HU, subtracted; uniform.")
+    network: Network = Field(Network(name="unet3d", channels=[8]), description="`difference`: generator and discriminator.")
     training: Training = Field(
         Training(steps=300, learning_rate=1e-3, schedule="constant", batch=4),
         description="`difference`: adversarial training.",
     )
-    adversarial_weight: float = Field(
-        0.1, ge=0, description="`difference`: weight of the discriminator against the segmenter."
-    )
+    adversarial_weight: float = Field(0.1, ge=0, description="`difference`: weight of the discriminator against the segmenter.")
     polarity: Literal["subtract", "add"] = Field(
         "subtract", description="`difference`: abdomen subtracts tanh(G), chest adds sigmoid(G)."
+    )
+    smoothing: float = Field(
+        1.0,
+        ge=0,
+        description="`difference`: Gaussian smoothing of the learned difference in voxels, seven taps per axis as published.",
     )
     labeled_share: Share = Field(
         0.6, description="`difference`: share of training patches from labeled cases (0.86 in the released lists)."
@@ -259,7 +293,9 @@ class Painter(Section):
 class Compositor(Section):
     """How the lesion is blended into the organ."""
 
-    blur: tuple[float, float] = Field((1.0, 2.0), description="Gaussian blur of the mask in mm; uniform.")
+    blur: Annotated[tuple[NotNegative, NotNegative], AfterValidator(_ordered)] = Field(
+        (1.0, 2.0), description="Gaussian blur of the mask in mm; uniform."
+    )
     tolerance: float = Field(
         1.0, gt=0, description="Declared tolerance in HU: the label covers exactly the voxels that changed by more."
     )
@@ -268,13 +304,9 @@ class Compositor(Section):
 class Gate(Section):
     """What is kept of what was painted."""
 
-    kind: Literal["none", "segmenter"] = Field(
-        "none", description="`segmenter`: the frozen segmenter must find the lesion."
-    )
+    kind: Literal["none", "segmenter"] = Field("none", description="`segmenter`: the frozen segmenter must find the lesion.")
     threshold: Share = Field(0.5, description="Least score.")
-    attempts: int = Field(
-        3, ge=1, description="Draws before a patch is given back unchanged (1 in the published code)."
-    )
+    attempts: int = Field(3, ge=1, description="Draws before a patch is given back unchanged (1 in the published code).")
 
 
 DEFECTS = {
@@ -304,6 +336,12 @@ class Synthesizer(Section):
         default_factory=dict, description="Single published defects, switched on or off against the mode."
     )
 
+    @model_validator(mode="after")
+    def _parts_agree(self) -> "Synthesizer":
+        if self.painter.kind == "transplant" and self.shape.kind != "real":
+            raise ValueError("the painter 'transplant' needs shape.kind 'real'")
+        return self
+
     def has(self, defect: str) -> bool:
         """Whether a published defect is switched on."""
         return self.defects.get(defect, self.mode == "as_published")
@@ -330,12 +368,8 @@ class Arm(Section):
         "none",
         description="Cut-and-join of patches; `independent_axes` is the published defect: image and label are cut along axes drawn apart.",
     )
-    lesions: Literal["online", "bank"] = Field(
-        "online", description="Paint while training, or take lesions from the bank."
-    )
-    synthetic_share: Share = Field(
-        0.5, description="Share of each batch that is painted on, if there is a synthesizer."
-    )
+    lesions: Literal["online", "bank"] = Field("online", description="Paint while training, or take lesions from the bank.")
+    synthetic_share: Share = Field(0.5, description="Share of each batch that is painted on, if there is a synthesizer.")
 
 
 class Synthesis(Section):
@@ -355,9 +389,13 @@ class Recognition(Section):
 
     network: Network = Network()
     training: Training = Training()
-    arms: list[Name] = Field(description="Arms that are run; the first is the baseline of all comparisons.")
-    seeds: list[int] = Field([1, 2], min_length=1, description="Seeds; each arm is trained once per fold and seed.")
-    overlap: Share = Field(0.25, description="Overlap of the sliding window (0.75 in the paper).")
+    arms: Annotated[list[Name], Distinct] = Field(
+        min_length=1, description="Arms that are run; the first is the baseline of all comparisons."
+    )
+    seeds: Annotated[list[int], Distinct] = Field(
+        [1, 2], min_length=1, description="Seeds; each arm is trained once per fold and seed."
+    )
+    overlap: float = Field(0.25, ge=0, lt=1, description="Overlap of the sliding window (0.75 in the paper).")
 
 
 class Evaluation(Section):
@@ -414,6 +452,21 @@ class Config(Section):
             raise ValueError(f"cohort.run_folds: {outside[0]} is not a fold; folds are 0 to {self.cohort.folds - 1}")
         if len(set(self.organs)) < len(self.organs):
             raise ValueError("organs: an organ is listed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _patch_suits_networks(self) -> "Config":
+        networks = {"segmenter.network": self.segmenter.network, "recognition.network": self.recognition.network}
+        for name in self.used_synthesizers:
+            if self.synthesizers[name].trained:
+                networks[f"synthesizers.{name}.painter.network"] = self.synthesizers[name].painter.network
+        for where, network in networks.items():
+            cells = [length / network.stride for length in self.working.patch]
+            if any(cell != int(cell) for cell in cells) or all(cell == 1 for cell in cells):
+                raise ValueError(
+                    f"presets.{self.preset}.patch: {where} '{network.name}' needs multiples of {network.stride} voxels, and more "
+                    f"than one, got {list(self.working.patch)}"
+                )
         return self
 
     @property

@@ -47,6 +47,7 @@ def run_training(
     device = prepare(config.compute)
     facts = {
         "identity": identity,
+        "organs": config.organs,
         "inputs": [sha256_file(path) for path in inputs],
         "code": code_hash(sys.argv[0]) if sys.argv[0].endswith(".py") else "",
         "threads": config.compute.torch_threads,

@@ -1,11 +1,10 @@
 """One loop for every training: batches by step number, exact resume, progress.
 
-A training is a state and a step function; everything random in step ``n`` derives from ``n``, so the loop has nothing to restore
-but the state and the step it had reached.
+A training is a state and a step function; everything random in step ``n`` derives from ``n``, so the loop has nothing to
+restore but the state and the step it had reached.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -38,9 +37,7 @@ class Trainable(Protocol):
         ...
 
 
-def optimize(
-    trainable: Trainable, settings: Training, checkpoints: Checkpoints, device: Device, label: str
-) -> list[Row]:
+def optimize(trainable: Trainable, settings: Training, checkpoints: Checkpoints, device: Device, label: str) -> list[Row]:
     """Run a training to its end, from its newest checkpoint if there is one.
 
     Args:
@@ -68,9 +65,7 @@ def optimize(
         if step % settings.validate_every == 0 or step == settings.steps:
             means = {name: sum(values) / len(values) for name, values in recent.items()}
             history += [
-                (step, name, value)
-                for name, value in (means | trainable.validate(step)).items()
-                if not math.isnan(value)
+                (step, name, value) for name, value in (means | trainable.validate(step)).items() if not math.isnan(value)
             ]
             recent = {}
         if device.leads:

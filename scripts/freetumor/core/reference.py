@@ -98,15 +98,20 @@ def configuration_page() -> str:
         "",
         "Generated from `scripts/freetumor/core/config.py` by `make reference`; do not edit.",
         "",
-        "A study is `config.yaml`, overlaid by the file given with `--configfile`. Mappings merge key by key; everything else is",
-        "replaced. Unknown keys are refused. Lengths are mm, intensities HU, triples in the order z, y, x, unless stated.",
+        "A study is `config.yaml`, overlaid by the file given with `--configfile`. Mappings merge key by key; everything else",
+        "is replaced. Unknown keys are refused. Lengths are mm, intensities HU, triples in the order z, y, x, unless stated.",
         "",
         *_section("The study", schema, schema),
     ]
     for name, definition in sorted(schema["$defs"].items()):
         if definition.get("type") == "object":
             lines += _section(name, definition, schema)
-    lines += ["## Published defects", "", "Switches of `Synthesizer.defects`; `mode: as_published` switches all of them on.", ""]
+    lines += [
+        "## Published defects",
+        "",
+        "Switches of `Synthesizer.defects`; `mode: as_published` switches all of them on.",
+        "",
+    ]
     lines += ["| switch | what it does |", "| --- | --- |", *(f"| `{name}` | {text} |" for name, text in DEFECTS.items()), ""]
     return "\n".join(lines)
 
@@ -139,5 +144,9 @@ def _type(field: dict[str, Any]) -> str:
         items = field.get("prefixItems")
         return f"({', '.join(_type(item) for item in items)})" if items else f"list of {_type(field.get('items', {}))}"
     if field.get("type") == "object":
-        return f"mapping to {_type(field['additionalProperties'])}" if isinstance(field.get("additionalProperties"), dict) else "mapping"
+        return (
+            f"mapping to {_type(field['additionalProperties'])}"
+            if isinstance(field.get("additionalProperties"), dict)
+            else "mapping"
+        )
     return field.get("type", "any")

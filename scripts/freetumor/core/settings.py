@@ -2,7 +2,7 @@
 
 import difflib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class _StrictLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: a key is a list or a mapping")
             if key in seen:
                 raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: key '{key}' is given twice")
             seen.add(key)
@@ -48,7 +50,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as error:
         raise UserError(f"{path}: configuration not found ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # such as 2025-13-45, !!bool x
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a mapping of keys to values")
@@ -59,8 +61,10 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
     """Overlay a configuration on another, as Snakemake does: mappings merge, everything else is replaced."""
     result = dict(base)
     for key, value in overlay.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both else value
+        if not isinstance(value, Mapping):
+            result[key] = value
+        elif value or key not in result:  # an empty mapping replaces nothing
+            result[key] = merge(result[key] if isinstance(result.get(key), Mapping) else {}, value)
     return result
 
 
@@ -99,8 +103,10 @@ def save(config: Config, path: str | Path) -> None:
 
 
 def _explain(error: Mapping[str, Any]) -> str:
-    location = [part for part in error["loc"] if part not in {"phantom", "folder"}]
-    key = ".".join(str(part) for part in location)
+    location = list(error["loc"])
+    if location[:1] == ["sources"]:
+        del location[2:3]  # the kind that the model chose
+    key = ".".join(str(part) for part in location if part != "[key]")
     if error["type"] == "extra_forbidden":
         known = _keys_at(Config, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, 1)

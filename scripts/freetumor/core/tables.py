@@ -196,6 +196,9 @@ def conform(frame: "pd.DataFrame", schema: Schema) -> "pd.DataFrame":
     extra = [name for name in frame if name not in schema.columns]
     if extra and not schema.open:
         raise ValueError(f"table of {schema.name}: columns not declared: {', '.join(map(str, extra))}")
+    for name, kind in schema.columns.items():
+        if kind == FLAG and not frame[name].isin([True, False]).all():  # any text would be cast to True
+            raise ValueError(f"table of {schema.name}: column {name}: expected True or False")
     return frame[[*schema.columns, *extra]].astype(dict(schema.columns)).reset_index(drop=True)
 
 
@@ -224,20 +227,17 @@ def read_table(path: str | Path, schema: Schema | None = None) -> "pd.DataFrame"
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: table not found")
-    if path.suffix == ".parquet":
-        frame = pd.read_parquet(path)
-    else:
-        text = {name: str for name, kind in schema.columns.items() if kind == TEXT} if schema else None
-        frame = pd.read_csv(
-            path,
-            sep="\t" if path.suffix == ".tsv" else ",",
-            dtype=text,
-            keep_default_na=False,
-            na_values={n: ["", "nan"] for n, k in schema.columns.items() if k == NUMBER} if schema else None,
-        )
-    if schema is None:
-        return frame
     try:
-        return conform(frame, schema)
-    except (ValueError, TypeError) as error:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_text(path, schema)
+        return frame if schema is None else conform(frame, schema)
+    except (ValueError, TypeError, OSError) as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _read_text(path: Path, schema: Schema | None) -> "pd.DataFrame":
+    import pandas as pd
+
+    text = {name: str for name, kind in schema.columns.items() if kind == TEXT} if schema else None
+    numbers = {name: ["", "nan"] for name, kind in schema.columns.items() if kind == NUMBER} if schema else None
+    separator = "\t" if path.suffix == ".tsv" else ","
+    return pd.read_csv(path, sep=separator, dtype=text, keep_default_na=False, na_values=numbers)

@@ -20,6 +20,7 @@ from freetumor.core.config import FolderSource
 from freetumor.core.errors import UserError
 
 SUFFIXES = re.compile(r"(\.nii|\.nrrd|\.nhdr|\.mha|\.mhd|\.dcm|\.hdr|\.img)?(\.gz|\.bz2)?$", re.IGNORECASE)
+VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")  # ${NAME:-default}
 WILDCARD = re.compile(r"(\*\*/|\*+|\?|\[[^\]]+\])")
 LONGEST_ID = 64
 
@@ -309,15 +310,17 @@ def _read_rows(source: FolderSource, root: Path) -> list[dict[str, str]]:
 
 
 def _expand(text: str) -> str:
+    """Expand ``~``, ``$NAME``, ``${NAME}`` and, as a shell does, ``${NAME:-value if unset or empty}``."""
+    text = VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[2], text)
     return os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111 - pathlib expands no variables
 
 
 def _root(source: FolderSource) -> Path:
     root = Path(_expand(source.root))
     if not root.is_dir():
-        origin = f" (from '{source.root}')" if str(root) != source.root else ""
-        unset = "; is the variable set?" if "$" in str(root) else ""
-        raise UserError(f"sources.{source.name}.root: {root}{origin} is not a folder{unset}")
+        variable = re.search(r"\$\{?(\w+)", source.root)
+        hint = f"; is the variable set? (export {variable[1]}=/folder/of/the/data)" if variable else ""
+        raise UserError(f"sources.{source.name}.root: {root} is not a folder{hint}")
     return root
 
 

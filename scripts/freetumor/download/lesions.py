@@ -122,13 +122,15 @@ def draw_contrast(organ: str, diameter: float, domain: str, rng: np.random.Gener
     return CONTRAST_SCALE[domain] * float(np.clip(rng.normal(typical, habit.deviation), *habit.bounds))
 
 
-def draw_organs(index: int, rng: np.random.Generator) -> list[str]:
-    """Organs of the one to four tumors of a diseased case; the main organ goes round by the case's index."""
-    main = ("liver", "kidney", "pancreas", "liver")[index % 4]
+def draw_organs(index: int, rng: np.random.Generator, choice: Sequence[str] = tuple(ORGANS)) -> list[str]:
+    """Organs of the one to four tumors of a diseased case, out of ``choice``; the main organ goes round by the case's index."""
+    round_trip = [organ for organ in ("liver", "kidney", "pancreas", "liver") if organ in choice]
+    main = round_trip[index % len(round_trip)]
     counts = {"liver": (0.30, 0.30, 0.22, 0.18), "pancreas": (1.0,), "kidney": (0.85, 0.15)}[main]
     organs = [main] * int(rng.choice(len(counts), p=counts) + 1)
-    if len(organs) < 4 and rng.random() < 0.3:
-        organs.append(str(rng.choice([organ for organ in ORGANS if organ != main])))
+    others = [organ for organ in ORGANS if organ != main and organ in choice]
+    if others and len(organs) < 4 and rng.random() < 0.3:
+        organs.append(str(rng.choice(others)))
     return organs
 
 

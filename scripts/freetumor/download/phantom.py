@@ -125,7 +125,7 @@ def make_phantom(source: PhantomSource, case: PhantomCase, scanner: Scanner | No
     disease = Disease(canvas, patient, source.domain)
     chance = draw("lesions")
     if case.diseased:
-        for organ in draw_organs(case.index, chance):
+        for organ in draw_organs(case.index, chance, source.tumor_organs):
             disease.add_tumor(organ, chance)
     benign = draw("cysts")
     if benign.random() < CYST_SHARE:

@@ -15,16 +15,17 @@ BETA = 0.2  # cut position ~ Beta(0.2, 0.2)
 
 
 class StandardAugmentation:
-    """Flips, quarter turns in plane, intensity scale and shift.
+    """Flips, quarter turns in plane if the patch is square there, intensity scale and shift.
 
     Args:
         window: HU interval in which intensities are scaled and shifted.
+        size: voxels of a patch (z, y, x).
 
     Reference:
         Wu et al. 2025, released code (flips and turns p = 0.2, intensity 0.1 with p = 0.1).
     """
 
-    def __init__(self, window: tuple[float, float]) -> None:
+    def __init__(self, window: tuple[float, float], size: tuple[int, int, int]) -> None:
         from monai.transforms import Compose, RandFlipd, RandRotate90d, RandScaleIntensityd, RandShiftIntensityd
 
         both = ["image", "label"]
@@ -32,7 +33,7 @@ class StandardAugmentation:
         self.transform = Compose(
             [
                 *[RandFlipd(both, prob=PROBABILITY_FLIP, spatial_axis=axis) for axis in range(3)],
-                RandRotate90d(both, prob=PROBABILITY_FLIP, max_k=3, spatial_axes=(1, 2)),
+                *[RandRotate90d(both, prob=PROBABILITY_FLIP, max_k=3, spatial_axes=(1, 2))] * (size[1] == size[2]),
                 RandScaleIntensityd("image", factors=INTENSITY, prob=PROBABILITY_INTENSITY),
                 RandShiftIntensityd("image", offsets=INTENSITY, prob=PROBABILITY_INTENSITY),
             ]
@@ -52,9 +53,7 @@ class StandardAugmentation:
         return Patch(image, label, patch.corner, patch.spacing, patch.case_id, patch.patient_id, patch.source)
 
 
-def cut_and_join(
-    images: Tensor, labels: Tensor, rng: np.random.Generator, independent_axes: bool
-) -> tuple[Tensor, Tensor]:
+def cut_and_join(images: Tensor, labels: Tensor, rng: np.random.Generator, independent_axes: bool) -> tuple[Tensor, Tensor]:
     """Cut every patch along y or x and join it with the rest of the next patch of the batch.
 
     Args:

@@ -1,7 +1,7 @@
 """The patches that an arm trains on: real ones, and painted ones in the arm's share of each batch.
 
-Arms differ in one thing: the real patches of a slot, the canvases, the initial weights and the number of steps are those of every
-other arm with the same fold and seed.
+Arms differ in one thing: the real patches of a slot, the canvases, the initial weights and the number of steps are those of
+every other arm with the same fold and seed.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,9 @@ class ArmBatches:
     ) -> None:
         self.arm, self.config, self.labeled, self.lesions, self.key = arm, config, labeled, lesions, key
         self.first_painted = batch - round(arm.synthetic_share * batch) if lesions is not None else batch
-        self.augment = StandardAugmentation(config.working.window) if arm.augmentation == "standard" else None
+        self.augment = (
+            StandardAugmentation(config.working.window, config.working.patch) if arm.augmentation == "standard" else None
+        )
 
     def sample(self, step: int, slot: int) -> Patch:
         """Patch number ``slot`` of step ``step``: a pure function of both."""

@@ -45,8 +45,6 @@ def predict(config: Config, arm: str, fold: int, seed: int, cases: Path, weights
             name: row[name]
             for name in ("case_id", "patient_id", "source", "domain", "split", "names", "labeled", "native_spacing")
         }
-        rows.append(
-            {**facts, "fold": fold, "arm": arm, "seed": seed, "prediction": str(path), "reference": row["native"]}
-        )
+        rows.append({**facts, "fold": fold, "arm": arm, "seed": seed, "prediction": str(path), "reference": row["native"]})
         progress.advance()
     write_table(make_table(rows, PREDICTIONS), output, PREDICTIONS)

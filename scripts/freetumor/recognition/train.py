@@ -62,9 +62,7 @@ def train_recognizer(
 
     identity = {
         "arm": settings.model_dump(mode="json"),
-        "synthesizer": config.synthesizers[settings.synthesizer].model_dump(mode="json")
-        if settings.synthesizer
-        else None,
+        "synthesizer": config.synthesizers[settings.synthesizer].model_dump(mode="json") if settings.synthesizer else None,
         "network": recognition.network.model_dump(mode="json"),
         "training": recognition.training.model_dump(mode="json"),
         "preset": config.working.model_dump(mode="json"),
@@ -77,7 +75,7 @@ def train_recognizer(
         [path for path in (cases, generator, segmenter, bank) if path is not None],
         identity,
         build,
-        lambda training: {"recognizer": training.best},
+        lambda training: {"recognizer": training.kept},
         {"recognizer": weights},
         history,
         sidecar,

@@ -74,9 +74,7 @@ def apply_lesion(lesion: Lesion, image: np.ndarray, label: np.ndarray, code: int
         corner: first voxel of ``image`` in the stored parent volume; parts of the lesion outside are left out.
     """
     low = [max(a, c) for a, c in zip(lesion.corner, corner, strict=True)]
-    high = [
-        min(a + n, c + m) for a, n, c, m in zip(lesion.corner, lesion.label.shape, corner, image.shape, strict=True)
-    ]
+    high = [min(a + n, c + m) for a, n, c, m in zip(lesion.corner, lesion.label.shape, corner, image.shape, strict=True)]
     if any(a >= b for a, b in zip(low, high, strict=True)):
         return
     inner = tuple(slice(a - o, b - o) for a, b, o in zip(low, high, lesion.corner, strict=True))

@@ -148,20 +148,26 @@ class AdversarialTraining:
             image, real, fake = unremapped_targets(canvas, painted)
         with self.device.autocast():
             verdict = self.discriminator(image).float().softmax(dim=1)
-        loss = 0.5 * (
-            (1 - mean_over(verdict[:, REAL : REAL + 1], real)) + (1 - mean_over(verdict[:, FAKE : FAKE + 1], fake))
-        )
-        if loss.requires_grad and (real.any() or fake.any()):
-            loss.backward()
-            self.device.average_gradients(self.discriminator)
-            self.optimizers[1].step()
+        loss = 0.5 * ((1 - mean_over(verdict[:, REAL : REAL + 1], real)) + (1 - mean_over(verdict[:, FAKE : FAKE + 1], fake)))
+        loss.backward()  # also without any such voxel: all processes must take part in the average
+        self.device.average_gradients(self.discriminator)
+        self.optimizers[1].step()
         return {"loss_discriminator": loss.item()}
 
     def _paint(self, canvas: Canvas) -> Tensor:
         """``x + a T change``, in window units, differentiable."""
         conditioned, route = not self.settings.has("unconditioned"), not self.settings.has("channel_routing")
         polarity = self.settings.painter.polarity
-        change = learned_change(self.generator, canvas.image, canvas.alpha, canvas.organs, polarity, conditioned, route)
+        change = learned_change(
+            self.generator,
+            canvas.image,
+            canvas.alpha,
+            canvas.organs,
+            polarity,
+            conditioned,
+            route,
+            self.settings.painter.smoothing,
+        )
         return canvas.image + canvas.alpha * canvas.texture * change
 
     def _tumor_probability(self, classes: Tensor, organs: Tensor) -> Tensor:
@@ -218,8 +224,8 @@ def mean_over(values: Tensor, mask: Tensor) -> Tensor:
 def unremapped_targets(canvas: Canvas, painted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Image and masks that the published discriminator step sees (defect 3).
 
-    Its labels are the study's codes, read as if they were collapsed: 1 organ, 2 real tumor, 3 fake. Only the first organ is then
-    painted and marked; wherever the second organ lies, healthy voxels (code 3) count as fake.
+    Its labels are the study's codes, read as if they were collapsed: 1 organ, 2 real tumor, 3 fake. Only the first organ is
+    then painted and marked; wherever the second organ lies, healthy voxels (code 3) count as fake.
 
     Returns:
         image, real and fake.

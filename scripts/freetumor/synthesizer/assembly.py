@@ -47,9 +47,7 @@ class TumorSynthesizer:
         gate: keeps or refuses.
     """
 
-    def __init__(
-        self, settings: Synthesizer, shape: EllipsoidShape | RealShape, painter: Painting, gate: Judging
-    ) -> None:
+    def __init__(self, settings: Synthesizer, shape: EllipsoidShape | RealShape, painter: Painting, gate: Judging) -> None:
         self.settings, self.shape, self.painter, self.gate = settings, shape, painter, gate
         self.blurred_rim = settings.has("blurred_rim")
         self.attempts = 1 if settings.has("recall_gate") else settings.gate.attempts
@@ -68,9 +66,7 @@ class TumorSynthesizer:
             sigma = rng.uniform(*self.settings.compositor.blur)
             alpha = soften(mask.array, host, patch.spacing, sigma, self.blurred_rim)
             rendered, drawn = self.painter.render(patch, organ, mask, alpha, rng)
-            result = composite(
-                patch.image, rendered, alpha, mask.array, self.settings.compositor.tolerance, self.blurred_rim
-            )
+            result = composite(patch.image, rendered, alpha, mask.array, self.settings.compositor.tolerance, self.blurred_rim)
             parameters = {**mask.parameters, **drawn, "blur_mm": round(sigma, 3)}
             if not result.lesion.any():
                 outcome = EMPTY
@@ -139,15 +135,13 @@ def assemble(
         segmenter: the trained segmenter, if the gate needs it.
 
     Raises:
-        UserError: if weights are missing or do not fit, or parts do not go together.
+        UserError: if weights are missing or do not fit.
     """
     settings = config.synthesizers[name]
     window = config.working.window
     for path, needed, what in ((weights, settings.trained, "generator"), (segmenter, settings.judged, "segmenter")):
         if needed and path is None:
             raise UserError(f"synthesizers.{name}: needs the trained {what}")
-    if settings.painter.kind == "transplant" and settings.shape.kind != "real":
-        raise UserError(f"synthesizers.{name}: the painter 'transplant' needs shape.kind 'real'")
     shape = RealShape(donors, config.organs) if settings.shape.kind == "real" else EllipsoidShape(settings.shape)
     painter: Painting
     if settings.painter.kind == "difference":

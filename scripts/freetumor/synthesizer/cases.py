@@ -109,11 +109,11 @@ def open_cases(table: pd.DataFrame, config: Config, *parts: str) -> list[Case]:
 
 
 def training_patch(case: Case, size: Index, rng: np.random.Generator) -> Patch:
-    """A patch for supervised training: around a tumor, an organ, or anywhere, one third each where all exist."""
+    """A patch for supervised training: around a tumor (1/2), an organ (1/4) or anywhere (1/4), where all exist."""
     choice = rng.random()
-    if case.tumors and choice < 1 / 3:
+    if case.tumors and choice < 1 / 2:
         center = case.random_site(f"{case.tumors[rng.integers(len(case.tumors))]}_tumor", rng)
-    elif case.organs and choice < 2 / 3:
+    elif case.organs and choice < 3 / 4:
         center = case.random_site(case.organs[rng.integers(len(case.organs))], rng)
     else:
         center = np.array([rng.integers(length) for length in case.shape])

@@ -21,9 +21,7 @@ class Composite:
     lesion: np.ndarray  # bool (z, y, x): the label of the lesion
 
 
-def soften(
-    mask: np.ndarray, host: np.ndarray, spacing: tuple[float, ...], sigma: float, blurred_rim: bool
-) -> np.ndarray:
+def soften(mask: np.ndarray, host: np.ndarray, spacing: tuple[float, ...], sigma: float, blurred_rim: bool) -> np.ndarray:
     """The blend weight a of a mask.
 
     Args:

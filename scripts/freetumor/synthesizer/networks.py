@@ -72,9 +72,7 @@ class UNet3D(nn.Module):
         self.encoders = nn.ModuleList(block(a, b // 2, b) for a, b in zip(starts, ends, strict=True))
         self.pool = nn.MaxPool3d(2)
         self.raise_ = nn.ModuleList(nn.ConvTranspose3d(c, c, 2, stride=2) for c in reversed(ends[1:]))
-        self.decoders = nn.ModuleList(
-            block(b + a, a, a) for a, b in zip(reversed(ends[:-1]), reversed(ends[1:]), strict=True)
-        )
+        self.decoders = nn.ModuleList(block(b + a, a, a) for a, b in zip(reversed(ends[:-1]), reversed(ends[1:]), strict=True))
         self.head = nn.Conv3d(ends[0], out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,6 +100,7 @@ def _unet(network: Network, in_channels: int, out_channels: int, _: bool) -> nn.
         channels=network.channels,
         strides=[2] * (len(network.channels) - 1),
         num_res_units=network.residual_units,
+        norm=network.norm,
     )
 
 

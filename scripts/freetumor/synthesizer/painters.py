@@ -12,6 +12,8 @@ from .cases import Patch
 from .shapes import Mask
 from .textures import make_texture
 
+LUNG, TISSUE = np.float32(-850), np.float32(40)  # HU of aerated lung, and of the solid tumors that grow in it
+
 
 class Painting(Protocol):
     """A painter."""
@@ -35,7 +37,12 @@ class Painting(Protocol):
 
 
 class ConstantPainter:
-    """A texture of constant contrast, darker than the organ: the SynTumor family."""
+    """A texture of constant contrast: the SynTumor family.
+
+    ``subtract`` makes the lesion darker than its organ: ``x - T c``. ``add`` fills the air of the lung with tissue:
+    ``x + s (40 - x)`` with the share ``s = min(T c / 890, 1)``. Lung at -850 HU gains ``T c``, never beyond 40 HU; a vessel is
+    tissue already and hardly changes, where a plain sum would make it as dense as bone.
+    """
 
     def __init__(self, settings: Painter, texture: Texture) -> None:
         self.settings, self.texture = settings, texture
@@ -43,10 +50,14 @@ class ConstantPainter:
     def render(
         self, patch: Patch, organ: int, mask: Mask, alpha: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, dict]:
-        """``x - T * contrast`` with a contrast uniform in an interval."""
+        """A lesion with a contrast c uniform in an interval, all over the patch."""
         contrast = rng.uniform(*self.settings.contrast)
-        texture = make_texture(self.texture, patch.image.shape, patch.spacing, rng)
-        return patch.image - texture * np.float32(contrast), {"contrast": round(contrast, 2)}
+        change = make_texture(self.texture, patch.image.shape, patch.spacing, rng) * np.float32(contrast)
+        if self.settings.polarity == "add":
+            change = np.minimum(change / (TISSUE - LUNG), 1) * (TISSUE - patch.image)
+        else:
+            change = -change
+        return patch.image + change, {"contrast": round(contrast, 2)}
 
 
 class TransplantPainter:
@@ -100,6 +111,7 @@ class DifferencePainter:
                 self.settings.polarity,
                 self.conditioned,
                 self.route,
+                self.settings.smoothing,
             )
         scale = self.window[1] - self.window[0]
         difference = change[0, 0].float().cpu().numpy() * texture * np.float32(scale)
@@ -119,6 +131,7 @@ def learned_change(
     polarity: str,
     conditioned: bool,
     route: bool,
+    smoothing: float,
 ) -> Tensor:
     """The learned change per unit of texture, in window units, signed: ``-tanh(G)`` or ``+sigmoid(G)``.
 
@@ -130,6 +143,7 @@ def learned_change(
         polarity: `subtract` or `add`.
         conditioned: feed ``alpha`` to the generator.
         route: take each patch's own channel, else channel 0.
+        smoothing: Gaussian smoothing of the change, in voxels.
 
     Returns:
         (batch, 1, z, y, x).
@@ -140,7 +154,25 @@ def learned_change(
     output = generator(torch.cat([image, alpha], dim=1) if conditioned else image)
     channel = organs.to(output.device) if route else torch.zeros_like(organs, device=output.device)
     chosen = output[torch.arange(len(output), device=output.device), channel].unsqueeze(1)
-    return -torch.tanh(chosen) if polarity == "subtract" else torch.sigmoid(chosen)
+    return smooth(-torch.tanh(chosen) if polarity == "subtract" else torch.sigmoid(chosen), smoothing)
+
+
+def smooth(volume: Tensor, sigma: float) -> Tensor:
+    """Gaussian smoothing of (batch, 1, z, y, x) with seven taps per axis; ``sigma`` in voxels, 0 for none.
+
+    Without it the generator finds patterns of single voxels that the segmenter takes for a tumor and nobody else would.
+    """
+    if sigma <= 0:
+        return volume
+    taps = torch.exp(-0.5 * (torch.arange(-3, 4, device=volume.device, dtype=volume.dtype) / sigma) ** 2)
+    taps = taps / taps.sum()
+    for axis in range(3):
+        shape, padding = [1] * 5, [0] * 6
+        shape[2 + axis] = 7
+        padding[4 - 2 * axis] = padding[5 - 2 * axis] = 3
+        padded = nn.functional.pad(volume, padding, mode="replicate")
+        volume = nn.functional.conv3d(padded, taps.view(shape))
+    return volume
 
 
 def window_image(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:

@@ -13,7 +13,7 @@ from freetumor.core.labels import tumor_code
 from freetumor.core.optimization import learning_rate, set_learning_rate
 from freetumor.core.seeding import generator
 
-from .cases import Case, Patch, tumor_mask, training_patch
+from .cases import Case, Patch, training_patch, tumor_mask
 from .inference import predict_volume
 from .painters import window_image
 
@@ -53,7 +53,7 @@ class RealBatches:
 
 
 class SegmentationTraining:
-    """Trains a segmentation network with Dice and cross-entropy, and keeps the weights that validate best.
+    """Trains a segmentation network with Dice and cross-entropy.
 
     Args:
         network: the network.
@@ -83,11 +83,12 @@ class SegmentationTraining:
         )
         self.config, self.device = config, device
         self.window, self.patch = config.working.window, config.working.patch
-        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
+        # Dice over the batch: most patches lack most classes, and the Dice of an absent class is noise.
+        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.best: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
         self.best_score = float("-inf")
 
     def step(self, step: int) -> dict[str, float]:
@@ -109,14 +110,14 @@ class SegmentationTraining:
         return {"loss": loss.item()}
 
     def validate(self, step: int) -> dict[str, float]:
-        """Mean tumor Dice over the validation cases; the best weights are kept."""
+        """Mean tumor Dice over the validation cases; keep the weights if they are the ones to keep."""
         self.network.eval()
         scores = [self._tumor_dice(case) for case in self.validation]
         known = [score for score in scores if not np.isnan(score)]
         score = float(np.mean(known)) if known else 0.0
-        if score >= self.best_score:  # of equals, the later: it has seen more
+        if self.settings.keep == "last" or score >= self.best_score:  # of equals, the later: it has seen more
             self.best_score = score
-            self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+            self.kept = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
         return {"validation_dice": score}
 
     def _tumor_dice(self, case: Case) -> float:
@@ -130,11 +131,11 @@ class SegmentationTraining:
         return float(np.mean(per_class)) if per_class else float("nan")
 
     def state(self) -> dict[str, Any]:
-        """Network, optimizer and the best weights so far."""
+        """Network, optimizer and the weights kept so far."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "best": self.best,
+            "kept": self.kept,
             "best_score": self.best_score,
         }
 
@@ -142,4 +143,4 @@ class SegmentationTraining:
         """Continue from :meth:`state`."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.best, self.best_score = state["best"], state["best_score"]
+        self.kept, self.best_score = state["kept"], state["best_score"]

@@ -108,9 +108,7 @@ class RealShape:
         corner = tuple(int((a + b) // 2 - length // 2) for a, b, length in zip(low, high, size, strict=True))
         donor = case.patch(corner, size)
         inside = np.zeros(size, bool)
-        inside[
-            tuple(slice(max(int(a - c), 0), max(int(b - c), 0)) for a, b, c in zip(low, high, corner, strict=True))
-        ] = True
+        inside[tuple(slice(max(int(a - c), 0), max(int(b - c), 0)) for a, b, c in zip(low, high, corner, strict=True))] = True
         lesion = inside & (donor.label == 2 * organ + 2)
         flips = tuple(axis for axis in range(3) if rng.random() < 0.5)
         turns = int(rng.integers(4)) if size[1] == size[2] else 0
@@ -127,7 +125,14 @@ def depth_of(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
 
 
 def place(depth: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray | None:
-    """A voxel uniform over the admissible part of the organ: at least half a radius deep, or as deep as the organ allows."""
+    """A voxel uniform over the admissible part of the organ: at least half a radius deep, or as deep as the organ allows.
+
+    Only the middle half of the patch is admissible if the organ reaches it, so that few lesions are cut by the patch's border.
+    """
+    middle = np.zeros_like(depth)
+    inner = tuple(slice(length // 4, length - length // 4) for length in depth.shape)
+    middle[inner] = depth[inner]
+    depth = middle if middle.any() else depth
     deepest = float(depth.max())
     if deepest <= 0:
         return None
@@ -137,7 +142,7 @@ def place(depth: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndar
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """A rotation matrix, uniform over all rotations (QR of a Gaussian matrix, signs fixed)."""
+    """An orthogonal matrix, uniform (QR of a Gaussian matrix, signs fixed); half of them mirror, which an ellipsoid ignores."""
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     return q * np.sign(np.diag(r))
 
@@ -177,7 +182,7 @@ def ellipsoid(
 
 
 def _hat_weights(position: np.ndarray, points: int) -> np.ndarray:
-    """Smooth interpolation weights (n, points) of positions in [-1, 1]: Gaussian bumps at the control points, summing to one."""
+    """Smooth interpolation weights (n, points) of positions in [-1, 1]: Gaussian bumps at control points, summing to one."""
     controls = np.linspace(-1, 1, points)
     weights = np.exp(-0.5 * ((position[:, None] - controls) * (points - 1) / 1.4) ** 2)
     return weights / weights.sum(axis=1, keepdims=True)
@@ -198,7 +203,7 @@ def component_at(mask: np.ndarray, center: np.ndarray | None) -> np.ndarray:
 def shifted(array: np.ndarray, shift: Sequence[int], fill: float) -> np.ndarray:
     """``array`` moved by whole voxels, ``fill`` where nothing arrives."""
     result = np.full_like(array, fill)
-    source = tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(shift, array.shape, strict=True))
-    target = tuple(slice(max(s, 0), n - max(-s, 0)) for s, n in zip(shift, array.shape, strict=True))
+    source = tuple(slice(max(-s, 0), max(n - max(s, 0), 0)) for s, n in zip(shift, array.shape, strict=True))
+    target = tuple(slice(max(s, 0), max(n - max(-s, 0), 0)) for s, n in zip(shift, array.shape, strict=True))
     result[target] = array[source]
     return result

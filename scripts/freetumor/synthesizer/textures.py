@@ -9,9 +9,7 @@ LOW, HIGH = 0.05, 0.25  # range of the Bernoulli probability
 VISIBLE = 0.12  # the published mean is taken over values above this
 
 
-def make_texture(
-    settings: Texture, shape: tuple[int, ...], spacing: tuple[float, ...], rng: np.random.Generator
-) -> np.ndarray:
+def make_texture(settings: Texture, shape: tuple[int, ...], spacing: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
     """Draw a texture in [0, 1].
 
     Uniform noise is smoothed (sigma_a) and rescaled to the interval 0.05 to 0.25; each voxel is then one with that probability;

@@ -50,7 +50,7 @@ def train_segmenter(config: Config, fold: int, cases: Path, weights: Path, histo
         [cases],
         identity,
         build,
-        lambda training: {"segmenter": training.best},
+        lambda training: {"segmenter": training.kept},
         {"segmenter": weights},
         history,
         sidecar,
@@ -83,6 +83,8 @@ def train_synthesizer(
     def build(device: Device) -> AdversarialTraining:
         judge = load_segmenter(segmenter, config.segmenter.network, config, device.torch)
         labeled, pool = open_cases(table, config, "train"), open_cases(table, config, "pool")
+        if not any(case.organs for case in labeled):
+            raise UserError(f"{cases}: no labeled training case has an organ to paint into")
         return AdversarialTraining(name, fold, config, judge, labeled, pool, device)
 
     identity = {

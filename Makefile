@@ -2,6 +2,7 @@
 STUDY ?=
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 PYTHON ?= python3
+CONFIGS = config.yaml $(if $(STUDY),studies/$(STUDY).yaml)
 SNAKEMAKE = .venv/bin/snakemake --cores $(CORES) $(if $(STUDY),--configfile studies/$(STUDY).yaml)
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast plan report lint format reference graph unlock clean
@@ -11,6 +12,7 @@ help:  ## list the targets
 
 run: .venv/ready  ## run a study end to end (STUDY=name takes studies/<name>.yaml)
 	$(SNAKEMAKE)
+	@.venv/bin/python scripts/summarize.py $(CONFIGS)
 
 plan: .venv/ready  ## list what `make run` would do
 	$(SNAKEMAKE) --dry-run --quiet

@@ -110,10 +110,10 @@ def source_settings(wildcards):
     return hashlib.sha256(STUDY.source(wildcards.source).model_dump_json().encode()).hexdigest()[:12]
 
 
-def gpus():
+def gpus(most=STUDY.compute.gpus_per_job):
     """GPUs of a job: none if the study runs on the CPU or this machine shows no GPU."""
     wanted = STUDY.compute.device == "cuda" or (STUDY.compute.device == "auto" and shutil.which("nvidia-smi") is not None)
-    return STUDY.compute.gpus_per_job if wanted else 0
+    return most if wanted else 0
 
 
 def launch():

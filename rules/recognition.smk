@@ -71,7 +71,7 @@ rule predict:
         "../envs/torch.yaml"
     threads: STUDY.compute.torch_threads
     resources:
-        gpu=gpus(),
+        gpu=gpus(most=1),
         mem_mb=8000,
         runtime=240,
     params:

@@ -19,7 +19,7 @@ rule synthesize_shard:
         "../envs/torch.yaml"
     threads: STUDY.compute.torch_threads
     resources:
-        gpu=gpus(),
+        gpu=gpus(most=1),
         mem_mb=8000,
         runtime=240,
     params:

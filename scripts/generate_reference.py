@@ -10,7 +10,7 @@ from freetumor.core.reference import write_reference
 def main() -> None:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repository", type=Path, default=Path("."), help="root of the checkout")
+    parser.add_argument("--repository", type=Path, default=Path(), help="root of the checkout")
     write_reference(parser.parse_args().repository)
 
 

@@ -87,11 +87,38 @@ def validate(raw: Mapping[str, Any], origin: str = "configuration") -> Config:
         UserError: one line per file, naming the first wrong key, what was expected, and the nearest valid key.
     """
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(expand(raw, origin))
     except ValidationError as error:
         # Unknown keys first: a mistyped key also shows up as a missing one.
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         raise UserError(f"{origin}: {_explain(first)}") from None
+
+
+def expand(raw: Mapping[str, Any], origin: str = "configuration") -> dict[str, Any]:
+    """Resolve ``like: <name>`` in synthesizers and arms: the entry is the named one, overlaid by the rest of its own keys.
+
+    Raises:
+        UserError: if the name is not there, or entries are like each other in a circle.
+    """
+    result = dict(raw)
+    for table in ("synthesizers", "arms"):
+        entries = raw.get(table)
+        if isinstance(entries, Mapping):
+            result[table] = {name: _resolve(entries, name, (), f"{origin}: {table}") for name in entries}
+    return result
+
+
+def _resolve(entries: Mapping[str, Any], name: str, chain: tuple[str, ...], where: str) -> Any:
+    entry = entries[name]
+    if not isinstance(entry, Mapping) or "like" not in entry:
+        return entry
+    base = entry["like"]
+    if base not in entries:
+        near = difflib.get_close_matches(str(base), [str(key) for key in entries], 1)
+        raise UserError(f"{where}.{name}.like: '{base}' is not there" + (f"; did you mean '{near[0]}'?" if near else ""))
+    if base in (*chain, name):
+        raise UserError(f"{where}.{name}.like: a circle: {' → '.join((*chain, name, base))}")
+    return merge(_resolve(entries, base, (*chain, name), where), {key: value for key, value in entry.items() if key != "like"})
 
 
 def save(config: Config, path: str | Path) -> None:

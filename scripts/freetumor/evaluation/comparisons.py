@@ -178,3 +178,15 @@ def _p_text(p: float) -> str:
     if math.isnan(p):
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def print_study(config: Config, results: Path) -> None:
+    """Print the comparisons of a finished study and the path of its report.
+
+    Raises:
+        UserError: if the study has no summary yet.
+    """
+    folder = results / config.study
+    print(f"\n{config.title or config.study}\n")
+    print(format_summary(read_table(folder / "evaluation" / "summary.csv", SUMMARY)))
+    print(f"\nReport: {folder / 'report.html'}")

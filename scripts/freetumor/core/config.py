@@ -24,6 +24,7 @@ from .config_parts import (
     Source,
     Structure,
     Training,
+    Triple,
 )
 from .config_synthesizer import DEFECTS, Compositor, Gate, Painter, Shape, Synthesizer, Texture
 
@@ -50,6 +51,7 @@ __all__ = [
     "Synthesizer",
     "Texture",
     "Training",
+    "Triple",
 ]
 
 

@@ -3,6 +3,7 @@
 Needs   the tables of cases, manifests, histories and the evaluation
 Gives   results/<study>/figures/<name>.{png,pdf,csv} and results/<study>/report.html
 Steps   plot_cohort, plot_lesions, plot_training, plot_differences, plot_sizes, plot_gate → build_report
+        (plot_canvases: on request, from volumes alone)
 """
 
 
@@ -177,6 +178,34 @@ rule plot_gate:
         python scripts/plot_gate.py \
             --config {params.config:q} \
             --manifests {input:q} \
+            --output {output.png:q} 2>&1 | tee {log:q}
+        """
+
+
+rule plot_canvases:
+    input:
+        VOLUMES,
+    output:
+        multiext("results/{study}/figures/canvases", png=".png", pdf=".pdf", csv=".csv"),
+    log:
+        "results/{study}/logs/plot_canvases.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        config=CONFIG,
+        code=code_hash("plot_canvases.py"),
+        settings=settings("organs", "preset", "presets", "seed", "synthesizers"),
+    message:
+        "Painting into the volumes of {wildcards.study} without training"
+    shell:
+        """
+        python scripts/plot_canvases.py \
+            --config {params.config:q} \
+            --volumes {input:q} \
             --output {output.png:q} 2>&1 | tee {log:q}
         """
 

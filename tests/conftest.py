@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
+# The same examples on every run, and no failure because the machine is busy.
+hypothesis.settings.register_profile("repository", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repository")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: sums differ between thread counts
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Small preprocessed cases and a small study, made in code: what the stages after preprocessing read."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,24 @@ def make_fold(folder: Path, train: int = 3, validation: int = 1, test: int = 2, 
     path = folder / "cases.parquet"
     write_table(pd.DataFrame(rows), path, FOLD_CASES)
     return path
+
+
+def paint_bank(
+    study: Config,
+    fold: Path,
+    folder: Path,
+    shards: int,
+    name: str = "constant",
+    weights: Path | None = None,
+    segmenter: Path | None = None,
+    order: Sequence[int] | None = None,
+) -> Path:
+    """Synthesize all shards of a fold, in ``order``, and merge them; return the path of the manifest."""
+    from freetumor.synthesis.shards import merge_manifests, synthesize_shard
+
+    config = study.model_copy(update={"synthesis": study.synthesis.model_copy(update={"shards": shards})})
+    paths = [folder / f"shard{shard}.parquet" for shard in range(shards)]
+    for shard in order or range(shards):
+        synthesize_shard(config, name, 0, shard, fold, paths[shard], weights, segmenter)
+    merge_manifests(paths, folder / "manifest.parquet")
+    return folder / "manifest.parquet"

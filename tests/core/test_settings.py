@@ -65,11 +65,8 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(raw, path, nearest):
 
 
 def test_an_unknown_key_without_a_near_one_lists_the_known_ones(raw):
-    put(raw, "compute.zzz", 1)
-    assert (
-        refusal(raw)
-        == "unknown key 'compute.zzz'; known keys here: device, gpus_per_job, mixed_precision, torch_threads, workers"
-    )
+    put(raw, "cohort.zzz", 1)
+    assert refusal(raw) == "unknown key 'cohort.zzz'; known keys here: folds, labeled_limit, run_folds, validation"
 
 
 @pytest.mark.parametrize("name", ["phantom", "folder"])

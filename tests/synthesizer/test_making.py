@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.factory import small_config
 
 from freetumor.core.config import Gate, Synthesizer
 from freetumor.core.errors import UserError
@@ -22,7 +23,6 @@ from freetumor.synthesizer.cases import canvas_patch
 from freetumor.synthesizer.gates import OpenGate
 from freetumor.synthesizer.painters import ConstantPainter, DifferencePainter
 from freetumor.synthesizer.shapes import EllipsoidShape
-from tests.factory import small_config
 
 CPU = torch.device("cpu")
 

@@ -3,7 +3,8 @@
 No fold, no annotated tumor and no network is needed, an organ mask is enough.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOFT_WINDOW, LUNG_WINDOW = (-110.0, 190.0), (-1350.0, 150.0)  # HU
+BODY = -300.0  # HU
 AERATED = -300.0  # HU; organs below are shown in the lung window
-VIEWS = ("overview", "before", "after")
-PAIRS = 2  # lesions beside each other
-TRIALS = 4  # draws per lesion wanted: some patches hold too little of the organ
-ORGAN = style.ORGANS[0]
+VIEWS = 3  # overview, before, after
+PER_LINE = 2  # lesions beside each other
+FIELD, FIELD_RATIO = (64.0, 112.0), 2.8  # the close views in mm, and in lesion diameters
+TRIALS = 8  # draws per case: some patches hold too little of the organ
+RESOLUTION = 130  # dots per inch; noise does not compress
 
 
 @dataclass(frozen=True)
@@ -49,22 +52,24 @@ class Painted:
 
 
 def plot_canvases(config: Config, tables: Sequence[Path], output: Path) -> None:
-    """Paint into every organ of every case with the synthesizer that has the organ's name, and draw the result.
+    """Paint into each organ with the synthesizer that has the organ's name, and draw the result.
 
     Args:
-        config: the study. ``synthesis.lesions_per_case`` lesions are painted per case and organ.
+        config: the study.
         tables: tables of ``core.tables.VOLUMES``.
         output: path of the PNG; PDF and CSV (the lesions, with what was measured) are written beside it.
 
     Raises:
         UserError: if no organ has a synthesizer of its name, one needs training, or no canvas offers a place.
     """
+    from matplotlib import rc_context
+
     painters = own_synthesizers(config)
     cases = [case for table in tables for case in open_volumes(config, table)]
-    painted = [item for organ in painters for case in cases for item in paint(config, painters[organ], organ, case)]
+    painted = [item for organ in painters for item in paint(config, painters[organ], organ, cases)]
     if not painted:
         raise UserError(f"{output}: no canvas offers a place for a lesion in {', '.join(painters)}")
-    with style.styled():
+    with style.styled(), rc_context({"savefig.dpi": RESOLUTION}):
         style.save(draw(painted), output, canvas_numbers(painted))
 
 
@@ -86,14 +91,11 @@ def open_volumes(config: Config, table: Path) -> list[Case]:
     return [Case(row, config.organs, hide_tumors=not row["labeled"]) for _, row in rows.iterrows()]
 
 
-def paint(config: Config, synthesizer: TumorSynthesizer, organ: str, case: Case) -> Iterator[Painted]:
-    """The first lesions that find a place in an organ of a case; none if the case does not have the organ."""
-    wanted = config.synthesis.lesions_per_case if organ in case.organs else 0
-    for number in range(TRIALS * wanted):
-        painted = paint_once(config, synthesizer, organ, case, number)
-        if painted is not None and wanted:
-            wanted -= 1
-            yield painted
+def paint(config: Config, synthesizer: TumorSynthesizer, organ: str, cases: Sequence[Case]) -> list[Painted]:
+    """One line of the page: lesions of one organ, in its cases in turn; none if no case has it."""
+    hosts = [case for case in cases if organ in case.organs]
+    drawn = (paint_once(config, synthesizer, organ, case, number) for number in range(TRIALS) for case in hosts)
+    return list(itertools.islice((item for item in drawn if item is not None), PER_LINE))
 
 
 def paint_once(config: Config, synthesizer: TumorSynthesizer, organ: str, case: Case, number: int) -> Painted | None:
@@ -148,47 +150,53 @@ def canvas_numbers(painted: Sequence[Painted]) -> "pd.DataFrame":
 class Page:
     """Square pictures of one size at places counted in mm: two lesions beside each other, three pictures each."""
 
-    GAP, PAIR_GAP, TEXT = 0.7, 3.0, 4.0
-    SIDE = (style.DOUBLE - 1 - PAIRS * (len(VIEWS) - 1) * GAP - (PAIRS - 1) * PAIR_GAP) / (PAIRS * len(VIEWS))
+    GAP, GROUP_GAP, TEXT = 0.7, 2.4, 4.0
+    GROUP = (style.DOUBLE - 1 - (PER_LINE - 1) * GROUP_GAP) / PER_LINE
+    SIDE = (GROUP - (VIEWS - 1) * GAP) / VIEWS
 
     def __init__(self, lesions: int) -> None:
         from matplotlib.figure import Figure
 
-        rows = -(-lesions // PAIRS)
-        self.height = rows * (self.SIDE + self.TEXT) + self.GAP
+        self.height = -(-lesions // PER_LINE) * (self.SIDE + self.TEXT) + self.GAP
         self.figure = Figure(figsize=(style.DOUBLE / 25.4, self.height / 25.4))
 
-    def axes(self, lesion: int, view: int) -> "Axes":
-        """The place of a picture."""
-        row, pair = divmod(lesion, PAIRS)
-        left = 0.5 + pair * (len(VIEWS) * self.SIDE + (len(VIEWS) - 1) * self.GAP + self.PAIR_GAP) + view * (self.SIDE + self.GAP)
-        low = self.height - (row + 1) * (self.SIDE + self.TEXT)
-        return self.figure.add_axes(
-            (left / style.DOUBLE, low / self.height, self.SIDE / style.DOUBLE, self.SIDE / self.height)
-        )
+    def axes(self, lesion: int, view: int, text: str) -> "Axes":
+        """The axes of picture number ``view`` of a lesion, below a line of text."""
+        line, place = divmod(lesion, PER_LINE)
+        left = (0.5 + place * (self.GROUP + self.GROUP_GAP) + view * (self.SIDE + self.GAP)) / style.DOUBLE
+        top = 1 - (line * (self.SIDE + self.TEXT) + self.TEXT) / self.height
+        self.figure.text(left, top + 0.9 / self.height, text, va="baseline", fontsize=6.5)
+        side = self.SIDE / style.DOUBLE, self.SIDE / self.height
+        return self.figure.add_axes((left, top - side[1], *side))
 
 
 def draw(painted: Sequence[Painted]) -> "Figure":
-    """All lesions: the slice with organ (blue) and lesion (red), and its surroundings before and after."""
+    """All lesions: the slice with organ (blue) and lesion (red), and the surroundings before and after."""
     page = Page(len(painted))
     for number, item in enumerate(painted):
-        aerated = np.median(item.before[item.host]) < AERATED
-        limits = LUNG_WINDOW if aerated else SOFT_WINDOW
-        center = np.argwhere(item.lesion).mean(axis=0) + 0.5
-        middle = [c * step for c, step in zip(center, item.spacing[1:], strict=True)]
-        field = float(np.clip(2.6 * item.numbers["diameter_mm"], 60, 100))
-        for view, name in enumerate(VIEWS):
-            axes = page.axes(number, view)
-            volumes.show_slice(axes, item.before if name == "before" else item.after, item.spacing, limits)
-            axes.images[0].set_interpolation("bilinear")
-            if name == "overview":
-                volumes.outline(axes, item.host, item.spacing, ORGAN, 0.5)
-                volumes.outline(axes, item.lesion, item.spacing, style.TUMOR, 0.7)
-                _frame(axes, [n * step / 2 for n, step in zip(item.before.shape, item.spacing[1:], strict=True)], 0.0)
-            else:
-                _frame(axes, middle, field)
-                volumes.scale_bar(axes, 20.0)
-        text = f"{style.readable(item.organ)}, {item.numbers['diameter_mm']:.0f} mm, "
-        text += f"{item.numbers['hu_before']:.0f} → {item.numbers['hu_after']:.0f} HU"
-        page.axes(number, 0)
+        limits = LUNG_WINDOW if np.median(item.before[item.host]) < AERATED else SOFT_WINDOW
+        described = f"{style.readable(item.organ)}, {item.numbers['diameter_mm']:.0f} mm"
+        overview = page.axes(number, 0, described)
+        _show(overview, item.after, item, limits, item.before > BODY, 1.0)
+        volumes.outline(overview, item.host, item.spacing, style.ORGANS[0], 0.5)
+        volumes.outline(overview, item.lesion, item.spacing, style.TUMOR, 0.6)
+        field = np.clip(FIELD_RATIO * item.numbers["diameter_mm"], *FIELD)
+        for view, text in ((1, "before"), (2, "after")):
+            axes = page.axes(number, view, text)
+            _show(axes, item.before if view == 1 else item.after, item, limits, item.lesion, field)
+            volumes.scale_bar(axes, 20.0)
     return page.figure
+
+
+def _show(
+    axes: "Axes", image: np.ndarray, item: Painted, limits: tuple[float, float], region: np.ndarray, least: float
+) -> None:
+    """Show the square around ``region``, of at least ``least`` mm."""
+    volumes.show_slice(axes, image, item.spacing, limits)
+    axes.images[0].set_interpolation("bicubic")  # as viewers do
+    axes.patch.set(visible=True, facecolor=str(np.clip((volumes.AIR - limits[0]) / (limits[1] - limits[0]), 0, 1)))
+    axes.set_axis_on()
+    ends = np.stack([np.argwhere(region).min(axis=0), np.argwhere(region).max(axis=0) + 1]) * item.spacing[1:]
+    half = max(float(np.ptp(ends, axis=0).max()), least) / 2
+    y, x = ends.mean(axis=0)
+    axes.set(xlim=(x - half, x + half), ylim=(y + half, y - half))

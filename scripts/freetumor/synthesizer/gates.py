@@ -64,7 +64,7 @@ class SegmenterGate:
         """Dice or recall of the segmenter on the lesion."""
         with torch.inference_mode():
             logits = self.segmenter(to_tensor(window_image(image, self.window), self.device))
-        found = logits[0].argmax(dim=0).cpu().numpy()
+        found = logits[0].cpu().numpy().argmax(axis=0)  # torch takes ten times as long on a CPU
         return gate_score(found, lesion, organ, self.recall_only)
 
 

@@ -1,0 +1,72 @@
+"""The manifest does not depend on the shards, their order, or on what ran before."""
+
+import pandas as pd
+import pytest
+from tests.factory import paint_bank
+
+from freetumor.core.errors import UserError
+from freetumor.core.tables import FOLD_CASES, MANIFEST, make_table, read_table, write_table
+from freetumor.synthesis.shards import merge_manifests
+
+
+def content(manifest):
+    files = {path.name: path.read_bytes() for path in (manifest.parent / "bank").iterdir()}
+    return manifest.read_bytes(), files
+
+
+@pytest.mark.parametrize("shards", [1, 7])
+def test_any_number_of_shards_gives_the_same_manifest_and_bank(study, fold, tmp_path, manifest, shards):
+    other = paint_bank(study, fold, tmp_path, shards, order=list(reversed(range(shards))))
+    assert content(other) == content(manifest)
+
+
+@pytest.mark.parametrize("name", ["copy_paste", "freetumor"])
+def test_the_same_holds_for_other_synthesizers(study, fold, untrained, tmp_path, name):
+    weights, segmenter = untrained.get(name), untrained["segmenter"]
+    manifests = [paint_bank(study, fold, tmp_path / str(n), n, name, weights, segmenter) for n in (1, 2)]
+    assert content(manifests[0]) == content(manifests[1])
+    assert (read_table(manifests[0], MANIFEST)["outcome"] == "accepted").sum() > 3
+
+
+def test_painting_again_over_an_older_bank_changes_nothing(study, fold, tmp_path, manifest):
+    paint_bank(study, fold, tmp_path, 2)
+    before = content(tmp_path / "manifest.parquet")
+    paint_bank(study, fold, tmp_path, 2)
+    assert content(tmp_path / "manifest.parquet") == before == content(manifest)
+
+
+def test_only_training_and_pool_cases_are_painted(fold, rows):
+    parts = read_table(fold, FOLD_CASES).set_index("case_id")["part"]
+    assert set(parts[rows["case_id"]]) == {"train", "pool"}
+    counts = rows.groupby("case_id").size()
+    assert counts.to_dict() == {case: 3 for case, part in parts.items() if part in {"train", "pool"}}
+
+
+def test_rows_are_sorted_and_identify_every_lesion(rows):
+    pairs = list(zip(rows["case_id"], rows["draw"], strict=True))
+    assert pairs == sorted(pairs)
+    assert rows["lesion_id"].tolist() == [f"{case}.{draw}" for case, draw in pairs]
+    assert rows["lesion_id"].is_unique
+    assert rows["seed"].is_unique
+
+
+def test_all_synthesizers_paint_on_the_same_canvases(study, fold, untrained, tmp_path, rows):
+    other = read_table(
+        paint_bank(study, fold, tmp_path, 1, "freetumor", untrained["freetumor"], untrained["segmenter"]), MANIFEST
+    )
+    assert other["organ"].tolist() == rows["organ"].tolist()
+    assert other["seed"].tolist() != rows["seed"].tolist()
+
+
+def test_a_bank_without_any_canvas_is_a_user_error(tmp_path):
+    write_table(make_table([], MANIFEST), tmp_path / "a.parquet", MANIFEST)
+    with pytest.raises(UserError, match="no canvas has an organ"):
+        merge_manifests([tmp_path / "a.parquet"], tmp_path / "manifest.parquet")
+
+
+def test_merging_sorts_by_case_and_draw(tmp_path, rows):
+    pieces = [rows.iloc[::2].iloc[::-1], rows.iloc[1::2]]
+    for index, piece in enumerate(pieces):
+        write_table(piece, tmp_path / f"{index}.parquet", MANIFEST)
+    merge_manifests([tmp_path / "0.parquet", tmp_path / "1.parquet"], tmp_path / "merged.parquet")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "merged.parquet", MANIFEST), rows)

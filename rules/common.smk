@@ -106,8 +106,10 @@ def named_settings(table, *keys):
 
 
 def source_settings(wildcards):
-    """Hash of the settings of a source."""
-    return hashlib.sha256(STUDY.source(wildcards.source).model_dump_json().encode()).hexdigest()[:12]
+    """Hash of the settings of a source, and of the folder that variables in them stand for."""
+    source = STUDY.source(wildcards.source)
+    root = os.getenv("FREETUMOR_REAL_DATA", "") if "FREETUMOR_REAL_DATA" in getattr(source, "root", "") else ""
+    return hashlib.sha256((source.model_dump_json() + root).encode()).hexdigest()[:12]
 
 
 def gpus(most=STUDY.compute.gpus_per_job):

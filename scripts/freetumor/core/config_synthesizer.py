@@ -58,7 +58,7 @@ class Painter(Section):
     kind: Literal["constant", "difference", "transplant"] = Field(
         description="`constant`: a texture of constant contrast (SynTumor family); `difference`: a learned difference (FreeTumor); `transplant`: the pixels of a real lesion (copy-paste)."
     )
-    contrast: Interval = Field((65.0, 145.0), description="`constant`: contrast in HU, subtracted; uniform.")
+    contrast: Interval = Field((65.0, 145.0), description="`constant`: contrast in HU; uniform.")
     network: Network = Field(Network(name="unet3d", channels=[8]), description="`difference`: generator and discriminator.")
     training: Training = Field(
         Training(steps=300, learning_rate=1e-3, schedule="constant", batch=4),
@@ -66,7 +66,7 @@ class Painter(Section):
     )
     adversarial_weight: float = Field(0.1, ge=0, description="`difference`: weight of the discriminator against the segmenter.")
     polarity: Literal["subtract", "add"] = Field(
-        "subtract", description="`difference`: abdomen subtracts tanh(G), chest adds sigmoid(G)."
+        "subtract", description="`difference`: abdomen subtracts tanh(G), chest adds sigmoid(G). `constant`: darker than the organ, or (lung) denser."
     )
     smoothing: float = Field(
         1.0,

@@ -39,9 +39,9 @@ class Painting(Protocol):
 class ConstantPainter:
     """A texture of constant contrast: the SynTumor family.
 
-    ``subtract`` makes the lesion darker than its organ: ``x - T c``. ``add`` is for the lung, and replaces a share of each voxel
-    by tissue: ``x + s (40 - x)`` with ``s = min(T c / 890, 1)``. Lung at -850 HU gains ``T c``, up to 40 HU; a vessel is tissue
-    already and hardly changes, where a plain sum would make it as dense as bone.
+    ``subtract`` makes the lesion darker than its organ: ``x - T c``. ``add`` is for the lung, and replaces a share of each
+    voxel by tissue: ``x + s (40 - x)`` with ``s = min(T c / 890, 1)``. Lung at -850 HU gains ``T c``, up to 40 HU; a vessel
+    is tissue already and hardly changes, where a plain sum would make it as dense as bone.
     """
 
     def __init__(self, settings: Painter, texture: Texture) -> None:

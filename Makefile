@@ -18,10 +18,10 @@ plan: .venv/ready  ## list what `make run` would do
 	$(SNAKEMAKE) --dry-run --quiet
 
 test: .venv/ready  ## run all tests
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n $(CORES)
 
 test-fast: .venv/ready  ## run the tests that do not start the workflow
-	.venv/bin/python -m pytest -m "not workflow"
+	.venv/bin/python -m pytest -n $(CORES) -m "not workflow"
 
 lint: .venv/ready  ## check style of Python and Snakemake files
 	.venv/bin/ruff check .

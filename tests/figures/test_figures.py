@@ -262,6 +262,7 @@ def test_a_missing_table_is_one_line(study, tmp_path, script):
         "plot_differences.py": ["scores", "lesions", "summary"],
         "plot_sizes.py": ["sizes"],
         "plot_gate.py": ["manifests"],
+        "plot_canvases.py": ["volumes"],
         "build_report.py": ["summary", "arms", "sizes", "cases", "quarantine", "figures"],
     }[script]
     arguments = [word for name in options for word in (f"--{name}", "missing.parquet")]

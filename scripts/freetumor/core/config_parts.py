@@ -96,7 +96,9 @@ class FolderSource(Section):
         description="`development` cases are divided into folds; `external` cases are only ever tested on.",
     )
     domain: str = Field("", description="Free text that names the hospital or scanner.")
-    root: str = Field(".", description="Folder that the patterns are relative to; `$NAME`, `${NAME:-default}` and `~` are expanded.")
+    root: str = Field(
+        ".", description="Folder that the patterns are relative to; `$NAME`, `${NAME:-default}` and `~` are expanded."
+    )
     images: str = Field(
         description="Glob pattern of the images (a pattern that matches folders means DICOM series), or a CSV with the columns `image`, `label`, and optionally `case_id`, `patient_id`."
     )

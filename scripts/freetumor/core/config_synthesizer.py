@@ -66,7 +66,8 @@ class Painter(Section):
     )
     adversarial_weight: float = Field(0.1, ge=0, description="`difference`: weight of the discriminator against the segmenter.")
     polarity: Literal["subtract", "add"] = Field(
-        "subtract", description="`difference`: abdomen subtracts tanh(G), chest adds sigmoid(G). `constant`: darker than the organ, or (lung) denser."
+        "subtract",
+        description="`difference`: abdomen subtracts tanh(G), chest adds sigmoid(G). `constant`: darker than the organ, or (lung) denser.",
     )
     smoothing: float = Field(
         1.0,

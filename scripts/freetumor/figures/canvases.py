@@ -64,8 +64,8 @@ def plot_canvases(config: Config, tables: Sequence[Path], output: Path) -> None:
     """
     from matplotlib import rc_context
 
-    painters = own_synthesizers(config)
     cases = [case for table in tables for case in open_volumes(config, table)]
+    painters = own_synthesizers(config)
     painted = [item for organ in painters for item in paint(config, painters[organ], organ, cases)]
     if not painted:
         raise UserError(f"{output}: no canvas offers a place for a lesion in {', '.join(painters)}")

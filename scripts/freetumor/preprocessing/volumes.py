@@ -134,6 +134,7 @@ def _retry(lost: list[int], raws: list[dict[str, Any]], recipe: Recipe, work: Pa
         with _pool(1) as pool:
             while lost:
                 index = lost.pop(0)
+                _sweep(raws[index], work)
                 outcome = _outcome(pool.submit(try_case, raws[index], recipe, work))
                 yield index, outcome or (None, _lost(raws[index], work))
                 if outcome is None:
@@ -152,11 +153,16 @@ def _outcome(future: Future) -> Outcome | None:
         return None
 
 
-def _lost(raw: Mapping[str, Any], work: Path) -> dict[str, str]:
-    """Row of a case whose process was killed; temporary files that it left are removed."""
+def _sweep(raw: Mapping[str, Any], work: Path) -> None:
+    """Remove the temporary files of a case whose process was killed, or ended along with a killed one."""
     for suffix in (*ARRAYS.values(), "json"):
         for path in work.glob(f".{raw['case_id']}.{suffix}.*.part*"):
             path.unlink(missing_ok=True)
+
+
+def _lost(raw: Mapping[str, Any], work: Path) -> dict[str, str]:
+    """Row of a case whose process was killed."""
+    _sweep(raw, work)
     text = "the process was killed, most often for lack of memory"
     return quarantine_row(raw["case_id"], CaseRefused("worker_lost", raw["image"], text))
 

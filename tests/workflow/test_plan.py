@@ -1,0 +1,97 @@
+"""Planning is quick, and a run does again exactly what has changed."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+from tests.workflow.checkout import ENVIRONMENT
+
+pytestmark = pytest.mark.workflow
+
+
+def test_the_default_study_is_planned_in_seconds(fresh):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _, text = fresh.run("--dry-run", study=None)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "train_recognizer" in text
+    assert after.ru_utime - before.ru_utime < 3
+
+
+def test_planning_imports_nothing_heavy(fresh):
+    command = [sys.executable, "-X", "importtime", *fresh.command("--dry-run", study=None)[1:]]
+    done = subprocess.run(command, cwd=fresh.folder, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "freetumor.core.config" in imported
+    assert not imported & {"torch", "monai", "pandas", "matplotlib", "SimpleITK", "scipy"}
+
+
+def test_the_workflow_has_no_lint(fresh):
+    _, text = fresh.run("--lint", study=None)
+    assert "Congratulations" in text
+
+
+@pytest.mark.parametrize(
+    "target", ["download", "preprocess", "synthesizer", "synthesis", "recognition", "evaluation", "figures", "report", "export"]
+)
+def test_every_stage_is_a_target(fresh, target):
+    assert len(fresh.planned(target)) > 1
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+def test_touching_every_file_reruns_nothing(finished):
+    for path in [*finished.folder.rglob("scripts/**/*.py"), *finished.folder.glob("rules/*"), finished.folder / "Snakefile"]:
+        os.utime(path)
+    assert finished.planned() == {}
+
+
+AFTER_SCORES = {
+    "merge_scores": 1,
+    "analyze_comparisons": 1,
+    "plot_differences": 1,
+    "plot_sizes": 1,
+    "build_report": 1,
+    "all": 1,
+}
+AFTER_TRAINING = {"predict": 2, "score_cases": 2, "plot_training": 1, **AFTER_SCORES}
+
+
+@pytest.mark.parametrize(
+    ("module", "rules"),
+    [
+        ("figures/gate.py", {"plot_gate": 1, "build_report": 1, "all": 1}),
+        ("evaluation/surface.py", {"score_cases": 2, **AFTER_SCORES}),
+        ("recognition/augmentation.py", {"train_recognizer": 2, **AFTER_TRAINING}),
+        ("synthesis/export.py", {}),
+    ],
+)
+def test_editing_a_module_reruns_exactly_the_rules_that_use_it(finished, module, rules):
+    path = finished.folder / "scripts" / "freetumor" / module
+    text = path.read_text()
+    path.write_text(text + "\nEDITED = True\n")
+    planned = finished.planned()
+    path.write_text(text)
+    assert planned == rules
+    assert finished.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        ("study: tiny", "study: tiny\ntitle: Another", {"build_report": 1, "all": 1}),
+        ("  seeds: [1]", "  seeds: [1]\n  overlap: 0.5", {"predict": 2, "score_cases": 2, **AFTER_SCORES}),
+    ],
+)
+def test_a_setting_reruns_exactly_the_rules_that_depend_on_it(finished, old, new, rules):
+    path = finished.folder / "studies" / "tiny.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    planned = finished.planned()
+    path.write_text(text)
+    assert planned == rules
+    assert finished.planned() == {}

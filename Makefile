@@ -4,6 +4,11 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 PYTHON ?= python3
 CONFIGS = config.yaml $(if $(STUDY),studies/$(STUDY).yaml)
 SNAKEMAKE = .venv/bin/snakemake --cores $(CORES) $(if $(STUDY),--configfile studies/$(STUDY).yaml)
+ifneq ($(STUDY),)
+ifeq ($(wildcard studies/$(STUDY).yaml),)
+$(error STUDY=$(STUDY): there is no studies/$(STUDY).yaml; there are $(notdir $(basename $(wildcard studies/*.yaml))))
+endif
+endif
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast plan report lint format reference graph unlock clean
 

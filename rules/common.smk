@@ -22,7 +22,9 @@ from freetumor.download.folder import check_source
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))
 
 try:
-    STUDY = study_settings.validate(config, (workflow.configfiles or ["config.yaml"])[-1])
+    for path in workflow.configfiles:  # read again strictly: keys given twice pass Snakemake in silence
+        study_settings.read_yaml(path)
+    STUDY = study_settings.validate(config, str((workflow.configfiles or ["config.yaml"])[0]))
     for entry in STUDY.sources:
         if entry.kind == "folder":
             check_source(entry)

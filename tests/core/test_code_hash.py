@@ -6,9 +6,9 @@ import sys
 import textwrap
 
 import pytest
-from tests.conftest import REPOSITORY
 
 from freetumor.core import code
+from tests.conftest import REPOSITORY
 
 
 @pytest.fixture

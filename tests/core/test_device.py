@@ -9,11 +9,11 @@ import textwrap
 
 import pytest
 import torch
-from tests.conftest import REPOSITORY
 
 from freetumor.core.config import Compute
 from freetumor.core.device import Device, prepare
 from freetumor.core.errors import UserError
+from tests.conftest import REPOSITORY
 
 PROGRAM = """
 import json, os, sys

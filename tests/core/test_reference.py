@@ -8,10 +8,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.conftest import REPOSITORY
 
 from freetumor.core.config import DEFECTS, Config
 from freetumor.core.reference import ENVIRONMENTS, configuration_page, generated_files, read_lock
+from tests.conftest import REPOSITORY
 
 LOCK = read_lock(REPOSITORY / "envs" / "requirements.lock")
 

@@ -8,11 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.utils import update_config
-from tests.conftest import REPOSITORY
-from tests.factory import small_config
 
 from freetumor.core.errors import UserError
 from freetumor.core.settings import load, merge, read_yaml, save, validate
+from tests.conftest import REPOSITORY
+from tests.factory import small_config
 
 
 @pytest.fixture

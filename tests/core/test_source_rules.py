@@ -4,10 +4,10 @@ import ast
 
 import pytest
 import yaml
-from tests.conftest import REPOSITORY
 
 from freetumor.core.code import STAGES
 from freetumor.core.settings import _StrictLoader
+from tests.conftest import REPOSITORY
 
 SCRIPTS = REPOSITORY / "scripts"
 FILES = sorted(SCRIPTS.rglob("*.py"))

@@ -5,10 +5,10 @@ import re
 
 import pytest
 import yaml
-from tests.conftest import REPOSITORY
 
 from freetumor.core import settings
 from freetumor.core.config import DEFECTS, Arm, Config
+from tests.conftest import REPOSITORY
 
 BASE = REPOSITORY / "config.yaml"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])

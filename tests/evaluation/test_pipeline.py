@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from tests.factory import small_config
 
 from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
@@ -22,6 +21,7 @@ from freetumor.evaluation.score import score_case, score_predictions
 from freetumor.evaluation.sizes import SIZES, sensitivity_by_size
 from freetumor.evaluation.structures import scored_structures
 from freetumor.preprocessing.store import write_array
+from tests.factory import small_config
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SHAPE, SPACING = (12, 20, 22), (3.0, 2.0, 2.0)

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.factory import make_fold, small_config
 
 from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
 from freetumor.core.tables import FOLD_CASES, VOLUMES, read_table, write_table
 from freetumor.figures.canvases import PER_LINE, measure, plot_canvases
+from tests.factory import make_fold, small_config
 
 OWN = {name: {"painter": {"kind": "constant"}} for name in ("liver", "pancreas")}
 

@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from tests.figures.conftest import make_config
 
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
@@ -16,6 +15,7 @@ from freetumor.figures.answers import GAIN, LOSS, NOT_SHOWN, p_value, sentence, 
 from freetumor.figures.html import Html, element, join
 from freetumor.figures.report import build_report, without_local_paths
 from freetumor.figures.sizes import plot_sizes
+from tests.figures.conftest import make_config
 
 HOSTILE = "<script>alert(1)</script> \"'& <img src=x onerror=alert(1)> https://evil.example"
 

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+
 from tests.preprocessing.samples import AFFINE, SHAPE, make_ct, nifti_bytes, raw_case, write_dicom, write_nifti
 
 IMAGE, LABEL = make_ct()

@@ -10,11 +10,11 @@ import pandas as pd
 import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-from tests.factory import small_config
 
 from freetumor.core.config import Config
 from freetumor.core.seeding import generator
 from freetumor.core.tables import RAW_CASES, write_table
+from tests.factory import small_config
 
 SHAPE = (22, 34, 38)  # z, y, x
 SPACING = (3.5, 2.5, 2.0)  # z, y, x in mm

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
-from tests.preprocessing.samples import AFFINE, make_ct, write_dicom
 
 from freetumor.core.config import Checks
 from freetumor.preprocessing.dicom_labels import polygon_mask, read_dicom_masks
@@ -17,6 +16,7 @@ from freetumor.preprocessing.orientation import canonicalize
 from freetumor.preprocessing.quarantine import CaseRefused
 from freetumor.preprocessing.reader import read_image, read_label_file
 from freetumor.preprocessing.structures import read_structures
+from tests.preprocessing.samples import AFFINE, make_ct, write_dicom
 
 IMAGE, LABEL = make_ct()
 

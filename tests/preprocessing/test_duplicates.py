@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.preprocessing.samples import SPACING, make_ct
 
 from freetumor.core.config import Checks
 from freetumor.preprocessing.duplicates import ALIKE, connect, find_pairs
@@ -15,6 +14,7 @@ from freetumor.preprocessing.geometry import resample_image, working_shape
 from freetumor.preprocessing.host import body_mask
 from freetumor.preprocessing.identity import correlations, fingerprint, picture, voxel_hash
 from freetumor.preprocessing.reader import read_image
+from tests.preprocessing.samples import SPACING, make_ct
 
 
 def identify(image: np.ndarray, spacing: tuple[float, ...]) -> dict[str, str]:

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.factory import small_config
 
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.tables import CASES, FOLD_CASES, QUARANTINE, VOLUMES, make_table, read_table, write_table
 from freetumor.preprocessing.folds import assign_folds, make_cases, make_fold
+from tests.factory import small_config
 
 
 def random_fingerprint(key: int) -> str:

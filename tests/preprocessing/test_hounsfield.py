@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.preprocessing.samples import AFFINE, make_ct
 
 from freetumor.core.config import Checks
 from freetumor.preprocessing.checks import check_hounsfield, clip_padding, histogram
 from freetumor.preprocessing.orientation import Volume
 from freetumor.preprocessing.quarantine import CaseRefused
 from freetumor.preprocessing.reader import read_image
+from tests.preprocessing.samples import AFFINE, make_ct
 
 
 def verdict(array: np.ndarray) -> str:

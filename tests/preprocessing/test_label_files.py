@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.preprocessing.samples import AFFINE, make_ct, write_nifti
 
 from freetumor.core.config import Checks
 from freetumor.core.errors import UserError
 from freetumor.preprocessing.orientation import Volume
 from freetumor.preprocessing.quarantine import CaseRefused
 from freetumor.preprocessing.structures import read_structures, structure_codes
+from tests.preprocessing.samples import AFFINE, make_ct, write_nifti
 
 IMAGE = Volume(make_ct()[0], AFFINE)
 CODES = {"kidney": 1, "kidney_tumor": 2, "liver": 3, "liver_tumor": 4}

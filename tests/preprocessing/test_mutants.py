@@ -4,11 +4,11 @@ import json
 
 import pandas as pd
 import pytest
-from tests.preprocessing.mutants import IMAGE, LABEL, MUTANTS, good_variants
-from tests.preprocessing.samples import raw_case, study, write_cases, write_nifti
 
 from freetumor.core.tables import QUARANTINE, VOLUMES, read_table
 from freetumor.preprocessing.volumes import preprocess_shard
+from tests.preprocessing.mutants import IMAGE, LABEL, MUTANTS, good_variants
+from tests.preprocessing.samples import raw_case, study, write_cases, write_nifti
 
 
 @pytest.fixture(scope="module")

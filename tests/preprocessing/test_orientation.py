@@ -6,12 +6,12 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tests.preprocessing.samples import AFFINE, make_ct, write_nifti
 
 from freetumor.core.config import Checks
 from freetumor.preprocessing.orientation import Volume, canonicalize, check_affine, corners
 from freetumor.preprocessing.quarantine import CaseRefused
 from freetumor.preprocessing.reader import read_image
+from tests.preprocessing.samples import AFFINE, make_ct, write_nifti
 
 IMAGE, _ = make_ct(shape=(20, 30, 34))
 TURNS = list(product(permutations(range(3)), product([1, -1], repeat=3)))

@@ -4,9 +4,9 @@ import pickle
 import re
 
 import pytest
-from tests.conftest import REPOSITORY
 
 from freetumor.preprocessing.quarantine import NOTES, REFUSALS, CaseRefused, quarantine_row
+from tests.conftest import REPOSITORY
 
 
 def test_the_page_lists_the_codes_of_the_code():

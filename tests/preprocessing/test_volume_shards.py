@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
-from tests.preprocessing.samples import AFFINE, make_ct, raw_case, study, write_cases, write_dicom, write_nifti
 
 from freetumor.core.errors import UserError
 from freetumor.core.tables import QUARANTINE, VOLUMES, read_table
@@ -18,6 +17,7 @@ from freetumor.preprocessing.geometry import to_native
 from freetumor.preprocessing.merge import merge_volumes
 from freetumor.preprocessing.store import read_array
 from freetumor.preprocessing.volumes import preprocess_shard
+from tests.preprocessing.samples import AFFINE, make_ct, raw_case, study, write_cases, write_dicom, write_nifti
 
 CASES = 6
 

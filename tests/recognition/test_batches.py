@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.factory import paint_bank
 
 from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
@@ -11,6 +10,7 @@ from freetumor.core.tables import FOLD_CASES, MANIFEST, read_table, write_table
 from freetumor.recognition.batches import ArmBatches, BankLesions, OnlineLesions
 from freetumor.synthesizer.assembly import assemble
 from freetumor.synthesizer.cases import canvas_patch, open_cases
+from tests.factory import paint_bank
 
 BATCH = 4
 CPU = torch.device("cpu")

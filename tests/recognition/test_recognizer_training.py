@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.factory import paint_bank
 
 from freetumor.core.seeding import generator
 from freetumor.core.tables import FOLD_CASES, HISTORY, PREDICTIONS, read_table
@@ -16,6 +15,7 @@ from freetumor.recognition.train import train_recognizer
 from freetumor.synthesizer.adversarial import AdversarialTraining
 from freetumor.synthesizer.segmentation import SegmentationTraining
 from freetumor.synthesizer.train import train_segmenter, train_synthesizer
+from tests.factory import paint_bank
 
 
 class Interrupted(Exception):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from tests.conftest import REPOSITORY
 
 from freetumor.core.errors import UserError
 from freetumor.core.settings import load, merge, read_yaml, validate
@@ -15,6 +14,7 @@ from freetumor.download.sources import download_source
 from freetumor.figures.canvases import plot_canvases
 from freetumor.preprocessing.store import read_array
 from freetumor.preprocessing.volumes import preprocess_shard
+from tests.conftest import REPOSITORY
 
 BASE = REPOSITORY / "config.yaml"
 SEG = {  # three slices of 1 mm: less than checks.extent allows by default

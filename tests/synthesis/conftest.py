@@ -1,9 +1,9 @@
 """A small bank, painted once."""
 
 import pytest
-from tests.factory import paint_bank
 
 from freetumor.core.tables import FOLD_CASES, MANIFEST, read_table
+from tests.factory import paint_bank
 
 
 @pytest.fixture(scope="session")

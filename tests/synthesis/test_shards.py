@@ -2,11 +2,11 @@
 
 import pandas as pd
 import pytest
-from tests.factory import paint_bank
 
 from freetumor.core.errors import UserError
 from freetumor.core.tables import FOLD_CASES, MANIFEST, make_table, read_table, write_table
 from freetumor.synthesis.shards import merge_manifests
+from tests.factory import paint_bank
 
 
 def content(manifest):

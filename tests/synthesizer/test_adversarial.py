@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.factory import small_config
 from torch import nn
 
 from freetumor.core.device import Device
 from freetumor.synthesizer.adversarial import AdversarialTraining, Canvas, mean_over, unremapped_targets
 from freetumor.synthesizer.assembly import segmenter_network
+from tests.factory import small_config
 
 CPU = Device(torch.device("cpu"))
 SIZE = (2, 1, 8, 8, 16)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.factory import small_config
 
 from freetumor.core.config import Gate, Synthesizer
 from freetumor.core.errors import UserError
@@ -23,6 +22,7 @@ from freetumor.synthesizer.cases import canvas_patch
 from freetumor.synthesizer.gates import OpenGate
 from freetumor.synthesizer.painters import ConstantPainter, DifferencePainter
 from freetumor.synthesizer.shapes import EllipsoidShape
+from tests.factory import small_config
 
 CPU = torch.device("cpu")
 

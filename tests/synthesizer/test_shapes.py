@@ -119,6 +119,16 @@ def test_size_classes_have_their_probabilities_and_axes_their_jitter():
     assert stats.kstest(ratios, stats.uniform(0.8, 0.4).cdf).pvalue > 0.001
 
 
+def test_a_drawn_lesion_is_turned():
+    settings = Shape(radius={"medium": 12.0}, probability={"medium": 1.0}, jitter=0.5, deformation=0.0)
+    patch, tilts = flat_patch(np.ones((40, 40, 40), np.uint8)), []
+    for index in range(20):
+        mask = EllipsoidShape(settings).draw(patch, 0, generator("turned", index))
+        spread = np.cov(np.argwhere(mask.array).T)
+        tilts.append(abs(spread[0, 1]) / np.sqrt(spread[0, 0] * spread[1, 1]))
+    assert np.mean(tilts) > 0.1  # of an ellipsoid along the axes of the grid it is zero
+
+
 def test_a_lesion_is_cut_down_to_what_the_organ_can_hold():
     label = np.zeros((24, 24, 24), np.uint8)
     label[10:14, :, :] = 1  # a plate of four voxels of 2 mm: at most two voxels deep, distances from voxel to voxel

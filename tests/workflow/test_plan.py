@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.workflow.checkout import ENVIRONMENT
 
 pytestmark = pytest.mark.workflow

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.workflow.checkout import ENVIRONMENT, Checkout
 
 from freetumor.core.seeding import generator
+from tests.workflow.checkout import ENVIRONMENT, Checkout
 
 pytestmark = pytest.mark.workflow
 KILLS = int(os.environ.get("FREETUMOR_KILLS", "4"))

@@ -186,3 +186,12 @@ def test_networks_are_demanded_and_checked(study, labeled, untrained, tmp_path):
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), network.parameters(), strict=True))
+
+
+def test_a_lesion_drawn_again_keeps_its_size_class(study, labeled):
+    patch, organ = canvas(study, labeled[0], 0)
+    for index in range(30):
+        synthesizer = synthesizer_of(Judge(0.0, 0.0, 1.0))
+        first = synthesizer.shape.choose(organ, generator("class", index))
+        made = synthesizer.make(patch, organ, generator("class", index))
+        assert (made.attempts, made.parameters["size"]) == (3, first["size"])

@@ -29,6 +29,10 @@ AXES = st.tuples(*[st.floats(10.0, 14.0)] * 3)
 STILL = np.zeros((3, 4, 4, 4))
 
 
+def draw_mask(shape, patch, organ, rng):
+    return shape.draw(patch, organ, rng, shape.choose(organ, rng))
+
+
 def draw_ellipsoid(spacing, axes, rotation, displacement=STILL):
     shape = [int(np.ceil(40 / s)) for s in spacing]
     center = np.array([n // 2 for n in shape])
@@ -100,7 +104,7 @@ def test_a_mask_is_connected_and_inside_healthy_organ(study, labeled, kind, orga
     for index in range(60):
         rng = generator("inside", kind, organ, index)
         patch = tumor_patch(labeled[index % len(labeled)], study.working.patch, rng)
-        mask = shape.draw(patch, organ, rng)
+        mask = draw_mask(shape, patch, organ, rng)
         if mask is not None:
             drawn += 1
             assert mask.array.sum() >= 4
@@ -112,7 +116,7 @@ def test_a_mask_is_connected_and_inside_healthy_organ(study, labeled, kind, orga
 def test_size_classes_have_their_probabilities_and_axes_their_jitter():
     settings = Shape(jitter=0.2)
     shape, patch = EllipsoidShape(settings), flat_patch(np.ones((20, 20, 20), np.uint8))
-    facts = [shape.draw(patch, 0, generator("sizes", index)).parameters for index in range(400)]
+    facts = [draw_mask(shape, patch, 0, generator("sizes", index)).parameters for index in range(400)]
     counts = [sum(fact["size"] == size for fact in facts) for size in settings.radius]
     assert stats.chisquare(counts, np.array(list(settings.probability.values())) * 400).pvalue > 0.001
     ratios = np.array([np.array(fact["axes_mm"]) / settings.radius[fact["size"]] for fact in facts]).ravel()
@@ -123,7 +127,7 @@ def test_a_drawn_lesion_is_turned():
     settings = Shape(radius={"medium": 12.0}, probability={"medium": 1.0}, jitter=0.5, deformation=0.0)
     patch, tilts = flat_patch(np.ones((40, 40, 40), np.uint8)), []
     for index in range(20):
-        mask = EllipsoidShape(settings).draw(patch, 0, generator("turned", index))
+        mask = draw_mask(EllipsoidShape(settings), patch, 0, generator("turned", index))
         spread = np.cov(np.argwhere(mask.array).T)
         tilts.append(abs(spread[0, 1]) / np.sqrt(spread[0, 0] * spread[1, 1]))
     assert np.mean(tilts) > 0.1  # of an ellipsoid along the axes of the grid it is zero
@@ -134,7 +138,7 @@ def test_a_lesion_is_cut_down_to_what_the_organ_can_hold():
     label[10:14, :, :] = 1  # a plate of four voxels of 2 mm: at most two voxels deep, distances from voxel to voxel
     settings = Shape(radius={"large": 20.0}, probability={"large": 1.0}, max_depth_ratio=1.5)
     for index in range(10):
-        mask = EllipsoidShape(settings).draw(flat_patch(label), 0, generator("plate", index))
+        mask = draw_mask(EllipsoidShape(settings), flat_patch(label), 0, generator("plate", index))
         assert max(mask.parameters["axes_mm"]) <= 1.5 * 2 * 2.0 + 1e-3
 
 
@@ -170,14 +174,14 @@ def test_placing_never_fails_where_the_organ_is(mask, radius, seed):
 def test_an_organ_that_fills_the_patch_offers_a_place():
     label = np.ones((12, 12, 12), np.uint8)
     assert place(depth_of(label == 1, (1, 1, 1)), 50.0, generator("full")) is not None
-    assert EllipsoidShape(Shape()).draw(flat_patch(label), 0, generator("full")) is not None
+    assert draw_mask(EllipsoidShape(Shape()), flat_patch(label), 0, generator("full")) is not None
 
 
 def test_no_organ_means_no_mask(study, labeled):
     empty = flat_patch(np.full((16, 16, 16), 2, np.uint8))
-    assert EllipsoidShape(Shape()).draw(empty, 0, generator("none")) is None
-    assert RealShape(labeled, study.organs).draw(empty, 0, generator("none")) is None
-    assert RealShape([], study.organs).draw(flat_patch(np.ones((16, 16, 16), np.uint8)), 0, generator("none")) is None
+    assert draw_mask(EllipsoidShape(Shape()), empty, 0, generator("none")) is None
+    assert draw_mask(RealShape(labeled, study.organs), empty, 0, generator("none")) is None
+    assert draw_mask(RealShape([], study.organs), flat_patch(np.ones((16, 16, 16), np.uint8)), 0, generator("none")) is None
 
 
 @given(arrays(bool, (6, 5, 7), elements=st.booleans()))
@@ -199,7 +203,7 @@ def test_a_real_mask_carries_the_pixels_of_a_real_lesion(study, labeled):
         rng = generator("transplant", index)
         patch, name = canvas_patch(labeled[index % 3], size, rng)
         organ = study.organs.index(name)
-        mask = shape.draw(patch, organ, rng)
+        mask = draw_mask(shape, patch, organ, rng)
         if mask is None:
             continue
         drawn += 1

@@ -201,7 +201,7 @@ class AdversarialTraining:
         return self._simulate(patch, organ, rng)
 
     def _simulate(self, patch: Patch, organ: int, rng: np.random.Generator) -> dict[str, Any]:
-        mask = self.shape.draw(patch, organ, rng)
+        mask = self.shape.draw(patch, organ, rng, self.shape.choose(organ, rng))
         lesion = np.zeros(patch.image.shape, bool) if mask is None else mask.array
         sigma = rng.uniform(*self.settings.compositor.blur)
         host = organ_mask(patch.label, organ)

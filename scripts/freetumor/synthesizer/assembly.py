@@ -55,11 +55,13 @@ class TumorSynthesizer:
     def make(self, patch: Patch, organ: int, rng: np.random.Generator) -> SyntheticCase:
         """Paint one lesion into organ number ``organ`` of ``patch``.
 
-        The result depends on the arguments alone: not on other patches, shards or workers.
+        The result depends on the arguments alone: not on other patches, shards or workers. A refused lesion is drawn again
+        in the size class first chosen: a gate that favors large lesions would otherwise turn small draws into large ones.
         """
-        outcome, score, parameters = NO_PLACE, float("nan"), {}
+        chosen = self.shape.choose(organ, rng)
+        outcome, score, parameters = NO_PLACE, float("nan"), chosen
         for attempt in range(1, self.attempts + 1):
-            mask = self.shape.draw(patch, organ, rng)
+            mask = self.shape.draw(patch, organ, rng, chosen)
             if mask is None:
                 continue
             host = organ_mask(patch.label, organ)

@@ -46,11 +46,14 @@ class EllipsoidShape:
     def __init__(self, settings: Shape) -> None:
         self.settings = settings
 
-    def draw(self, patch: Patch, organ: int, rng: np.random.Generator) -> Mask | None:
-        """Draw a mask inside organ number ``organ``; None if the organ offers no place."""
-        settings = self.settings
-        names = list(settings.radius)
-        size = names[rng.choice(len(names), p=[settings.probability[name] for name in names])]
+    def choose(self, organ: int, rng: np.random.Generator) -> dict:
+        """Choose a size class."""
+        names = list(self.settings.radius)
+        return {"size": names[rng.choice(len(names), p=[self.settings.probability[name] for name in names])]}
+
+    def draw(self, patch: Patch, organ: int, rng: np.random.Generator, choice: dict) -> Mask | None:
+        """Draw a mask of the chosen class inside organ number ``organ``; None if the organ offers no place."""
+        settings, size = self.settings, choice["size"]
         axes = settings.radius[size] * rng.uniform(1 - settings.jitter, 1 + settings.jitter, 3)
         host = organ_mask(patch.label, organ)
         depth = depth_of(host, patch.spacing)
@@ -80,12 +83,19 @@ class RealShape:
         self.donors, self.organs = donors, organs
         self.lesions = [[(case, box) for case in donors for box in case.lesions(organ)] for organ in organs]
 
-    def draw(self, patch: Patch, organ: int, rng: np.random.Generator) -> Mask | None:
-        """Draw a mask inside organ number ``organ``; None if the organ offers no place or no donor has a lesion of it."""
+    def choose(self, organ: int, rng: np.random.Generator) -> dict:
+        """Choose a lesion; nothing if no donor has one of this organ."""
         lesions = self.lesions[organ]
         if not lesions:
+            return {}
+        number = int(rng.integers(len(lesions)))
+        return {"donor": lesions[number][0].case_id, "lesion": number}
+
+    def draw(self, patch: Patch, organ: int, rng: np.random.Generator, choice: dict) -> Mask | None:
+        """Place the chosen lesion inside organ number ``organ``; None if the organ offers no place or there is no lesion."""
+        if not choice:
             return None
-        case, box = lesions[rng.integers(len(lesions))]
+        case, box = self.lesions[organ][choice["lesion"]]
         host = organ_mask(patch.label, organ)
         image, lesion = self._read(case, box, organ, patch.image.shape, rng)
         radius = float((lesion.sum() * np.prod(patch.spacing) * 3 / (4 * np.pi)) ** (1 / 3))
@@ -96,7 +106,7 @@ class RealShape:
         mask = component_at(shifted(lesion, shift, False) & host, None)
         if mask.sum() < MIN_VOXELS:
             return None
-        facts = {"donor": case.case_id, "radius_mm": round(radius, 3), "center": [int(c) for c in center]}
+        facts = {**choice, "radius_mm": round(radius, 3), "center": [int(c) for c in center]}
         return Mask(mask, facts, Donor(shifted(image, shift, AIR), case.case_id))
 
     @staticmethod

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 
 from freetumor.core import code, settings as study_settings
 from freetumor.core.errors import UserError, fail
-from freetumor.download.folder import check_source
+from freetumor.download.sources import check_source
 
 # A shell command says `python`; without conda that is the Python that runs Snakemake.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))
@@ -26,8 +26,7 @@ try:
         study_settings.read_yaml(path)
     STUDY = study_settings.validate(config, str((workflow.configfiles or ["config.yaml"])[0]))
     for entry in STUDY.sources:
-        if entry.kind == "folder":
-            check_source(entry)
+        check_source(entry)
     CONFIG = f"results/{STUDY.study}/config.yaml"
     study_settings.save(STUDY, CONFIG)
 except UserError as error:
@@ -41,12 +40,18 @@ SYNTHESIZER_WEIGHTS = expand(
     "results/{study}/fold{fold}/synthesizer/{name}/weights.safetensors",
     study=STUDY.study,
     fold=STUDY.folds,
-    name=["segmenter", *TRAINED],
+    name=(["segmenter"] if STUDY.needs_segmenter else []) + TRAINED,
 )
 BANKS = expand(
     "results/{study}/fold{fold}/synthesis/{name}/manifest.parquet", study=STUDY.study, fold=STUDY.folds, name=STUDY.banks
 )
-EXPORTS = expand("results/{study}/fold{fold}/export/{name}/exports.csv", study=STUDY.study, fold=STUDY.folds, name=STUDY.banks)
+EXPORTS = [
+    f"results/{STUDY.study}/fold{fold}/export/{name}/{'deck' if STUDY.synthesizers[name].whole_image else 'exports'}.csv"
+    for fold in STUDY.folds
+    for name in STUDY.banks
+]
+FIDELITY = [path.replace("manifest.parquet", "fidelity.csv") for path in BANKS]
+
 TRAININGS = expand(
     "results/{study}/fold{fold}/recognition/{arm}/seed{seed}",
     study=STUDY.study,
@@ -54,20 +59,21 @@ TRAININGS = expand(
     arm=STUDY.recognition.arms,
     seed=STUDY.recognition.seeds,
 )
+RECOGNIZERS = [f"{folder}/weights.safetensors" for folder in TRAININGS]
+EMBEDDED = [  # the baseline and the arm with most added data
+    f"results/{STUDY.study}/fold{STUDY.folds[0]}/recognition/{arm}/seed{STUDY.recognition.seeds[0]}" for arm in STUDY.embedded
+]
 PREDICTIONS = [f"{folder}/predictions.parquet" for folder in TRAININGS]
 SCORES = [f"{folder}/scores.parquet" for folder in TRAININGS]
 LESIONS = [f"{folder}/lesions.parquet" for folder in TRAININGS]
 HISTORIES = [path.replace("weights.safetensors", "history.csv") for path in SYNTHESIZER_WEIGHTS] + [
     f"{folder}/history.csv" for folder in TRAININGS
 ]
+CLAIMS = [f"studies/claims/{STUDY.evaluation.claims}"] if STUDY.evaluation.claims else []
 SUMMARY = f"results/{STUDY.study}/evaluation/summary.csv"
-FIGURE_NAMES = (
-    ["cohort", "lesions", "training", "differences", "sizes", "gate"]
-    if STUDY.banks
-    else ["cohort", "training", "differences", "sizes"]
-)
-FIGURES = expand("results/{study}/figures/{name}.png", study=STUDY.study, name=FIGURE_NAMES)
+FIGURES = expand("results/{study}/figures/{name}.png", study=STUDY.study, name=STUDY.figures)
 REPORT = f"results/{STUDY.study}/report.html"
+CLASSIFICATION = [SUMMARY.replace("summary", "classification")] if STUDY.task == "classification" else []
 
 
 def one_of(names):
@@ -156,6 +162,15 @@ def synthesis_inputs(wildcards):
     """Fold table and networks of a shard of synthesis."""
     folder = f"results/{wildcards.study}/fold{wildcards.fold}"
     return {"cases": f"{folder}/cases.parquet", **painting_inputs(wildcards.synthesizer, folder)}
+
+
+def training_inputs(wildcards):
+    """Fold table of a synthesizer's training, and the segmenter if it is trained against it."""
+    folder = f"results/{wildcards.study}/fold{wildcards.fold}"
+    needed = {"cases": f"{folder}/cases.parquet"}
+    if STUDY.synthesizers[wildcards.synthesizer].taught:
+        needed["segmenter"] = f"{folder}/synthesizer/segmenter/weights.safetensors"
+    return needed
 
 
 def arm_inputs(wildcards):

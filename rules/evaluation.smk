@@ -1,8 +1,9 @@
 """Score every prediction, and compare every arm with the baseline.
 
 Needs   results/<study>/fold<k>/recognition/<arm>/seed<s>/predictions.parquet
-Gives   results/<study>/evaluation/{cases.parquet,lesions.parquet,summary.csv,arms.csv,sensitivity_by_size.csv}
-Steps   score_cases → merge_scores → analyze_comparisons
+Gives   results/<study>/evaluation/{cases.parquet,lesions.parquet,selections.csv,summary.csv,arms.csv,sensitivity_by_size.csv},
+        of a classification also {classification,confusion,curves,claims}.csv, and fidelity.csv beside each bank
+Steps   score_cases → merge_scores → analyze_comparisons, analyze_classification; score_synthesis
 """
 
 
@@ -25,7 +26,7 @@ rule score_cases:
     params:
         config=CONFIG,
         code=code_hash("score_cases.py"),
-        settings=settings("evaluation", "organs"),
+        settings=settings("evaluation", "organs", "task", "categories"),
     message:
         "Scoring arm {wildcards.arm} of fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
@@ -45,6 +46,7 @@ rule merge_scores:
     output:
         scores="results/{study}/evaluation/cases.parquet",
         lesions="results/{study}/evaluation/lesions.parquet",
+        selections="results/{study}/evaluation/selections.csv",
     log:
         "results/{study}/logs/merge_scores.log",
     conda:
@@ -54,16 +56,20 @@ rule merge_scores:
         mem_mb=4000,
         runtime=30,
     params:
+        config=CONFIG,
         code=code_hash("merge_scores.py"),
+        settings=settings("evaluation.selections", "evaluation.primary", "task", "categories"),
     message:
         "Merging the scores of {wildcards.study}"
     shell:
         """
         python scripts/merge_scores.py \
+            --config {params.config:q} \
             --scores {input.scores:q} \
             --lesions {input.lesions:q} \
             --output {output.scores:q} \
-            --lesions-output {output.lesions:q} 2>&1 | tee {log:q}
+            --lesions-output {output.lesions:q} \
+            --selections {output.selections:q} 2>&1 | tee {log:q}
         """
 
 
@@ -88,7 +94,7 @@ rule analyze_comparisons:
     params:
         config=CONFIG,
         code=code_hash("analyze_comparisons.py"),
-        settings=settings("evaluation", "organs", "seed", "recognition.arms"),
+        settings=settings("evaluation", "organs", "task", "categories", "seed", "recognition.arms"),
     message:
         "Comparing the arms of {wildcards.study}"
     shell:
@@ -100,4 +106,87 @@ rule analyze_comparisons:
             --summary {output.summary:q} \
             --sizes {output.sizes:q} \
             --arms {output.arms:q} 2>&1 | tee {log:q}
+        """
+
+
+rule analyze_classification:
+    input:
+        scores="results/{study}/evaluation/cases.parquet",
+        claims=CLAIMS,
+    output:
+        table="results/{study}/evaluation/classification.csv",
+        confusion="results/{study}/evaluation/confusion.csv",
+        curves="results/{study}/evaluation/curves.csv",
+        claims="results/{study}/evaluation/claims.csv",
+    log:
+        "results/{study}/logs/analyze_classification.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        claims=lambda wildcards, input: flags(claims=" ".join(input.claims)),
+        code=code_hash("analyze_classification.py"),
+        settings=settings("evaluation", "task", "categories", "seed", "arms", "recognition.arms"),
+    message:
+        "Pooling the classifications of {wildcards.study}"
+    shell:
+        """
+        python scripts/analyze_classification.py \
+            --config {params.config:q} \
+            --scores {input.scores:q} \
+            {params.claims} \
+            --table {output.table:q} \
+            --confusion {output.confusion:q} \
+            --curves {output.curves:q} \
+            --claims-output {output.claims:q} 2>&1 | tee {log:q}
+        """
+
+
+rule score_synthesis:
+    input:
+        cases="results/{study}/fold{fold}/cases.parquet",
+        manifest="results/{study}/fold{fold}/synthesis/{synthesizer}/manifest.parquet",
+        recognizer=f"results/{{study}}/fold{{fold}}/recognition/{STUDY.recognition.arms[0]}/seed{STUDY.recognition.seeds[0]}/weights.safetensors",
+    output:
+        "results/{study}/fold{fold}/synthesis/{synthesizer}/fidelity.csv",
+    log:
+        "results/{study}/logs/score_synthesis/fold{fold}-{synthesizer}.log",
+    benchmark:
+        "results/{study}/benchmarks/score_synthesis/fold{fold}-{synthesizer}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: STUDY.compute.torch_threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("score_synthesis.py"),
+        settings=named_settings(
+            "synthesizers",
+            "recognition.network",
+            "evaluation.confidence",
+            "task",
+            "categories",
+            "preset",
+            "presets",
+            "seed",
+            "compute.torch_threads",
+        ),
+    message:
+        "Measuring how like real ones the images of {wildcards.synthesizer} in fold {wildcards.fold} are"
+    shell:
+        """
+        python scripts/score_synthesis.py \
+            --config {params.config:q} \
+            --synthesizer {wildcards.synthesizer} \
+            --fold {wildcards.fold} \
+            --cases {input.cases:q} \
+            --manifest {input.manifest:q} \
+            --recognizer {input.recognizer:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """

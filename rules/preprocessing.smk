@@ -94,7 +94,7 @@ rule assign_folds:
     params:
         config=CONFIG,
         code=code_hash("assign_folds.py"),
-        settings=settings("cohort", "organs", "seed", "sources"),
+        settings=settings("cohort", "organs", "task", "categories", "seed", "sources"),
     message:
         "Dividing the patients of {wildcards.study} into folds"
     shell:

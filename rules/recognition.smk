@@ -35,6 +35,8 @@ rule train_recognizer:
             "recognition.training",
             "segmenter.network",
             "organs",
+            "task",
+            "categories",
             "preset",
             "presets",
             "seed",
@@ -77,7 +79,17 @@ rule predict:
     params:
         config=CONFIG,
         code=code_hash("predict.py"),
-        settings=settings("recognition.network", "recognition.overlap", "organs", "preset", "presets", "compute.torch_threads"),
+        settings=settings(
+            "recognition.network",
+            "recognition.overlap",
+            "organs",
+            "task",
+            "categories",
+            "seed",
+            "preset",
+            "presets",
+            "compute.torch_threads",
+        ),
     message:
         "Predicting the test cases of fold {wildcards.fold} with arm {wildcards.arm}, seed {wildcards.seed}"
     shell:

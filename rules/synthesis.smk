@@ -2,7 +2,7 @@
 
 Needs   the trained synthesizer and the segmenter of a fold, and the fold table
 Gives   results/<study>/fold<k>/synthesis/<synthesizer>/manifest.parquet and the bank of patches beside it
-Steps   synthesize_shard → merge_manifests (→ export_nifti)
+Steps   synthesize_shard → merge_manifests (→ export_nifti, export_deck)
 """
 
 
@@ -26,7 +26,9 @@ rule synthesize_shard:
         config=CONFIG,
         networks=optional_flags,
         code=code_hash("synthesize_shard.py"),
-        settings=named_settings("synthesizers", "organs", "preset", "presets", "seed", "synthesis", "compute.torch_threads"),
+        settings=named_settings(
+            "synthesizers", "organs", "task", "categories", "preset", "presets", "seed", "synthesis", "compute.torch_threads"
+        ),
     message:
         "Painting shard {wildcards.shard} of fold {wildcards.fold} with {wildcards.synthesizer}"
     shell:
@@ -87,12 +89,42 @@ rule export_nifti:
     params:
         config=CONFIG,
         code=code_hash("export_nifti.py"),
-        settings=settings("synthesis", "organs"),
+        settings=settings("synthesis", "organs", "task", "categories"),
     message:
         "Exporting painted volumes of {wildcards.synthesizer} in fold {wildcards.fold}"
     shell:
         """
         python scripts/export_nifti.py \
+            --config {params.config:q} \
+            --cases {input.cases:q} \
+            --manifest {input.manifest:q} \
+            --output {output:q} 2>&1 | tee {log:q}
+        """
+
+
+rule export_deck:
+    input:
+        cases="results/{study}/fold{fold}/cases.parquet",
+        manifest="results/{study}/fold{fold}/synthesis/{synthesizer}/manifest.parquet",
+    output:
+        "results/{study}/fold{fold}/export/{synthesizer}/deck.csv",
+    log:
+        "results/{study}/logs/export_deck/fold{fold}-{synthesizer}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("export_deck.py"),
+        settings=settings("synthesis", "task", "categories", "seed", "preset", "presets"),
+    message:
+        "Exporting a deck for a Visual Turing Test of {wildcards.synthesizer} in fold {wildcards.fold}"
+    shell:
+        """
+        python scripts/export_deck.py \
             --config {params.config:q} \
             --cases {input.cases:q} \
             --manifest {input.manifest:q} \

@@ -28,7 +28,7 @@ rule train_segmenter:
         launch=launch(),
         sidecar=subpath(output.weights, parent=True),
         code=code_hash("train_segmenter.py"),
-        settings=settings("segmenter", "organs", "preset", "presets", "seed", "compute.torch_threads"),
+        settings=settings("segmenter", "organs", "task", "categories", "preset", "presets", "seed", "compute.torch_threads"),
     message:
         "Training the segmenter of fold {wildcards.fold}"
     shell:
@@ -45,8 +45,7 @@ rule train_segmenter:
 
 rule train_synthesizer:
     input:
-        cases="results/{study}/fold{fold}/cases.parquet",
-        segmenter="results/{study}/fold{fold}/synthesizer/segmenter/weights.safetensors",
+        unpack(training_inputs),
     output:
         weights="results/{study}/fold{fold}/synthesizer/{synthesizer}/weights.safetensors",
         discriminator="results/{study}/fold{fold}/synthesizer/{synthesizer}/discriminator.safetensors",
@@ -65,9 +64,12 @@ rule train_synthesizer:
     params:
         config=CONFIG,
         launch=launch(),
+        segmenter=optional_flags,
         sidecar=subpath(output.weights, parent=True),
         code=code_hash("train_synthesizer.py"),
-        settings=named_settings("synthesizers", "organs", "preset", "presets", "seed", "compute.torch_threads"),
+        settings=named_settings(
+            "synthesizers", "organs", "task", "categories", "preset", "presets", "seed", "compute.torch_threads"
+        ),
     message:
         "Training synthesizer {wildcards.synthesizer} of fold {wildcards.fold}"
     shell:
@@ -77,7 +79,7 @@ rule train_synthesizer:
             --synthesizer {wildcards.synthesizer} \
             --fold {wildcards.fold} \
             --cases {input.cases:q} \
-            --segmenter {input.segmenter:q} \
+            {params.segmenter} \
             --weights {output.weights:q} \
             --history {output.history:q} \
             --sidecar {params.sidecar:q}/checkpoints 2>&1 | tee {log:q}

@@ -17,6 +17,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=Path, required=True, help="sensitivity by size (CSV)")
     parser.add_argument("--cases", type=Path, required=True, help="table of cases (Parquet)")
     parser.add_argument("--quarantine", type=Path, required=True, help="quarantine table (TSV)")
+    parser.add_argument(
+        "--classification", type=Path, help="rates of a classification (CSV), with selections.csv and claims.csv beside it"
+    )
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="figures (PNG), in the order of the page")
     parser.add_argument("--provenance", type=Path, nargs="+", default=[], help="provenance files of training jobs (JSON)")
     parser.add_argument("--output", type=Path, required=True, help="output: the page (HTML)")
@@ -31,6 +34,7 @@ def main() -> None:
         figures=args.figures,
         output=args.output,
         provenance=args.provenance,
+        classification=args.classification,
     )
 
 

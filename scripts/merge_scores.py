@@ -1,4 +1,4 @@
-"""Join the score tables of all folds, arms and seeds of a study."""
+"""Join the score tables of all folds, arms and seeds of a study, and add the arms that its selections choose."""
 
 import argparse
 from pathlib import Path
@@ -8,15 +8,19 @@ from freetumor.core.errors import run_script
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="score tables to join")
     parser.add_argument("--lesions", type=Path, nargs="+", required=True, help="lesion tables to join")
     parser.add_argument("--output", type=Path, required=True, help="output: all scores")
     parser.add_argument("--lesions-output", type=Path, required=True, help="output: all reference lesions")
+    parser.add_argument("--selections", type=Path, required=True, help="output: what each selection chose (CSV)")
     arguments = parser.parse_args()
 
+    from freetumor.core.settings import load
     from freetumor.evaluation.merge import merge_scores
 
-    merge_scores(arguments.scores, arguments.lesions, arguments.output, arguments.lesions_output)
+    outputs = arguments.output, arguments.lesions_output, arguments.selections
+    merge_scores(load(arguments.config), arguments.scores, arguments.lesions, *outputs)
 
 
 if __name__ == "__main__":

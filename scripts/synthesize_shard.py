@@ -1,4 +1,4 @@
-"""Paint the canvases of one shard and bank the lesions."""
+"""Paint the canvases of one shard, or make its share of whole images, and bank the result."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Train the generator of a synthesizer against the frozen segmenter and a discriminator."""
+"""Train the generator of a synthesizer against a discriminator, and the frozen segmenter if its painter needs it."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--synthesizer", required=True, help="key of synthesizers in the configuration")
     parser.add_argument("--fold", type=int, required=True, help="number of the fold, from 0")
     parser.add_argument("--cases", type=Path, required=True, help="fold table (Parquet)")
-    parser.add_argument("--segmenter", type=Path, required=True, help="weights of the frozen segmenter")
+    parser.add_argument("--segmenter", type=Path, help="weights of the frozen segmenter, if it is trained against it")
     parser.add_argument("--weights", type=Path, required=True, help="output: trained weights (safetensors)")
     parser.add_argument("--history", type=Path, required=True, help="output: table of losses (CSV)")
     parser.add_argument("--sidecar", type=Path, required=True, help="folder of the resumable checkpoints")

@@ -9,7 +9,7 @@ import torch
 from freetumor.core.checkpoint import Checkpoints
 from freetumor.core.config import Training
 from freetumor.core.device import Device
-from freetumor.core.optimization import learning_rate, optimize, set_learning_rate
+from freetumor.core.optimization import learning_rate, make_optimizer, optimize, set_learning_rate, with_steps
 from freetumor.core.seeding import torch_generator
 
 SETTINGS = Training(steps=11, batch=2, learning_rate=0.1, warmup=3, validate_every=4, checkpoint_every=3)
@@ -115,3 +115,36 @@ def test_a_constant_learning_rate_stays_at_its_peak():
     settings = Training(steps=20, warmup=4, learning_rate=1.0, schedule="constant")
     assert [learning_rate(settings, step) for step in range(1, 8)] == [0.25, 0.5, 0.75, 1, 1, 1, 1]
     assert learning_rate(Training(steps=5, warmup=0, learning_rate=1.0), 1) < 1
+
+
+@pytest.mark.parametrize(("epochs", "samples", "steps"), [(1, 64, 1), (1, 65, 2), (150, 5121, 12003), (70, 1, 2), (1, 0, 1)])
+def test_epochs_become_steps(epochs, samples, steps):
+    assert with_steps(Training(epochs=epochs, batch=64), samples).steps == steps
+
+
+def test_without_epochs_the_steps_stay():
+    assert with_steps(SETTINGS, 1000) is SETTINGS
+
+
+def test_sgd_has_nesterov_momentum_and_no_weight_decay():
+    """Two steps by hand on a loss whose gradient is the parameter itself."""
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(module.weight, 2.0)
+    optimizer = make_optimizer(module, Training(optimizer="sgd", learning_rate=0.1, weight_decay=0.5))
+    value, velocity = 2.0, 0.0
+    for _ in range(3):
+        optimizer.zero_grad()
+        (module.weight**2 / 2).sum().backward()
+        optimizer.step()
+        velocity = 0.9 * velocity + value
+        value -= 0.1 * (value + 0.9 * velocity)
+        assert module.weight.item() == pytest.approx(value, rel=1e-6)
+
+
+def test_adamw_decays_weights():
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(module.weight, 2.0)
+    optimizer = make_optimizer(module, Training(optimizer="adamw", learning_rate=0.1, weight_decay=0.5))
+    module.weight.grad = torch.zeros_like(module.weight)
+    optimizer.step()
+    assert module.weight.item() == pytest.approx(2.0 * (1 - 0.1 * 0.5))

@@ -120,7 +120,22 @@ def test_a_wrong_value_is_named_with_what_was_expected(raw, path, value, words):
         ("cohort.run_folds", [0, 3], "cohort.run_folds: 3 is not a fold; folds are 0 to 2"),
         ("cohort.run_folds", [0, 0], "cohort.run_folds: an entry is listed twice"),
         ("organs", ["liver", "liver"], "organs: an organ is listed twice"),
-        ("presets.tiny.patch", [16, 16, 15], "presets.tiny.patch: segmenter.network 'unet' needs multiples of 2 voxels"),
+        ("presets.tiny.patch", [16, 16, 15], "presets.tiny.patch: recognition.network 'unet' needs multiples of 2 voxels"),
+        ("task", "classification", "categories: a classification needs at least two"),
+        ("presets.tiny.form", "region", "presets.tiny: patch: a preset of the form 'region' needs a square [1, n, n]"),
+        ("presets.tiny.spacing", None, "presets.tiny: a preset of the form 'volume' needs a spacing"),
+        ("recognition.training.epochs", 3, "training.epochs: patches are drawn at random, a segmentation has no epochs"),
+        (
+            "recognition.network",
+            {"name": "roi_cnn", "channels": [4, 8, 16]},
+            "recognition.network: 'roi_cnn' does not serve the task 'segmentation'",
+        ),
+        (
+            "evaluation.selections",
+            {"best": {"candidates": ["real", "zzz"]}},
+            "evaluation.selections.best.candidates: 'zzz' is not among recognition.arms",
+        ),
+        ("synthesizers.constant.painter.kind", "dcgan", "synthesizers.constant.painter: 'dcgan' does not serve the task"),
         ("recognition.network.name", "swin_unetr", "recognition.network: 'swin_unetr' needs a multiple of 12 channels"),
         (
             "synthesizers.copy_paste.shape.kind",

@@ -235,7 +235,7 @@ def test_tables_are_complete_deterministic_and_merged_in_any_order(tmp_path):
     for name, order in (("x", parts), ("y", parts[::-1])):
         folder = tmp_path / name
         merged = folder / "cases.parquet", folder / "lesions.parquet"
-        merge_scores([p[0] for p in order], [p[1] for p in order], *merged)
+        merge_scores(config, [p[0] for p in order], [p[1] for p in order], *merged, folder / "selections.csv")
         tables = [folder / f"{table}.csv" for table in ("summary", "sizes", "arms")]
         analyze(config, *merged, *tables)
         contents.append([path.read_bytes() for path in (*merged, *tables)])
@@ -249,7 +249,7 @@ def test_tables_are_complete_deterministic_and_merged_in_any_order(tmp_path):
     assert row["sd"] == pytest.approx(np.sqrt(dice.var(axis=1, ddof=1).mean()))
     assert row["mean"] == pytest.approx(scores.query("metric == 'dice' and arm == 'real'")["value"].mean())
     with pytest.raises(UserError, match="is scored twice for arm"):
-        merge_scores([parts[0][0]] * 2, [parts[0][1]], *merged)
+        merge_scores(config, [parts[0][0]] * 2, [parts[0][1]], *merged, tmp_path / "selections.csv")
 
 
 def test_mistakes_are_named(tmp_path):
@@ -309,7 +309,8 @@ def test_scripts_run_from_predictions_to_the_printed_table(tmp_path):
         score_predictions(config, folder / "predictions.parquet", *outputs)
     merged = tmp_path / "cases.parquet", tmp_path / "lesions.parquet"
     inputs = ["--scores", *(f / "scores.parquet" for f in tables), "--lesions", *(f / "lesions.parquet" for f in tables)]
-    run("merge_scores.py", *inputs, "--output", merged[0], "--lesions-output", merged[1])
+    outputs = ["--output", merged[0], "--lesions-output", merged[1], "--selections", tmp_path / "selections.csv"]
+    run("merge_scores.py", *common, *inputs, *outputs)
     names = ("summary", "sizes", "arms")
     outputs = [part for name in names for part in (f"--{name}", tmp_path / f"{name}.csv")]
     text = run("analyze_comparisons.py", *common, "--scores", merged[0], "--lesions", merged[1], *outputs)

@@ -141,6 +141,7 @@ def make_cases(study: Study) -> None:
                 "organs": ",".join(ORGANS),
                 "tumors": ",".join(sorted(set(classes))),
                 "tumor_ml": float(np.exp(rng.normal(1.5, 1.2))) if tumors else 0.0,
+                "diameter_mm": float("nan"),
                 "split": split,
                 "fold": number % 3 if split == "development" else -1,
                 "excluded_because": "duplicate of phantom_a_000" if number in (3, 6) else "",

@@ -263,6 +263,11 @@ def test_a_missing_table_is_one_line(study, tmp_path, script):
         "plot_sizes.py": ["sizes"],
         "plot_gate.py": ["manifests"],
         "plot_canvases.py": ["volumes"],
+        "plot_samples.py": ["cases", "manifests"],
+        "plot_fidelity.py": ["tables"],
+        "plot_curves.py": ["curves", "selections"],
+        "plot_confusion.py": ["confusion"],
+        "plot_embedding.py": ["cases", "weights"],
         "build_report.py": ["summary", "arms", "sizes", "cases", "quarantine", "figures"],
     }[script]
     arguments = [word for name in options for word in (f"--{name}", "missing.parquet")]

@@ -195,6 +195,7 @@ def test_elements_escape_all_but_markup():
 def test_numbers_read_well():
     assert signed(-0.0123) == "−0.012"
     assert signed(0.5) == "+0.500"
+    assert signed(-1e-17) == "+0.000"
     assert signed(12.345) == "+12.3"
     assert signed(float("nan")) == "–"
     assert p_value(0.0004) == "< 0.001"

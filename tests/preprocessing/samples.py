@@ -103,6 +103,8 @@ def raw_case(case_id: str, image: Path, *labels: Path, labeled: bool = True, **c
         "image": str(image),
         "labels": json.dumps(entries),
         "labeled": labeled,
+        "category": "",
+        "region": "",
         **changes,
     }
 

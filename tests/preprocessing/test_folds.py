@@ -33,6 +33,7 @@ def volume(case_id: str, patient: str = "", source: str = "own", labeled: bool =
         "organs": "liver,pancreas",
         "tumors": "liver_tumor" if labeled else "",
         "tumor_ml": 1.0 if labeled else 0.0,
+        "diameter_mm": float("nan"),
         "voxel_hash": case_id,
         "fingerprint": random_fingerprint(key),
     }

@@ -77,13 +77,13 @@ def test_valid_results_are_kept_and_damaged_ones_made_anew(cases, reference, tmp
     work = Path("work")
     run(cases, tmp_path / "out", work)
     made = []
-    original = case_module._make_arrays
+    original = case_module.FORMS["volume"]
 
     def record(raw, *rest):
         made.append(raw["case_id"])
         return original(raw, *rest)
 
-    monkeypatch.setattr(case_module, "_make_arrays", record)
+    monkeypatch.setitem(case_module.FORMS, "volume", record)
     array = work / "case-1.image.b2nd"
     array.write_bytes(array.read_bytes()[:-10])
     (work / "case-2.json").write_text("{ torn")

@@ -16,22 +16,7 @@ from freetumor.synthesizer.adversarial import AdversarialTraining
 from freetumor.synthesizer.segmentation import SegmentationTraining
 from freetumor.synthesizer.train import train_segmenter, train_synthesizer
 from tests.factory import paint_bank
-
-
-class Interrupted(Exception):
-    pass
-
-
-def interrupt(monkeypatch, trainable, step):
-    """Let the next training stop when it is about to take ``step``; None lets it run."""
-    original = trainable.step
-
-    def stopping(self, number):
-        if number == step:
-            raise Interrupted
-        return original(self, number)
-
-    monkeypatch.setattr(trainable, "step", stopping)
+from tests.recognition.interruptions import Interrupted, interrupt
 
 
 def train(study, arm, fold, folder, **networks):

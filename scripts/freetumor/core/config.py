@@ -12,20 +12,17 @@ from .config_parts import (
     Checks,
     Compute,
     Distinct,
-    ExtraLabels,
-    FolderSource,
     Name,
     Network,
-    PhantomSource,
     Positive,
     Preset,
     Section,
     Share,
-    Source,
     Structure,
     Training,
     Triple,
 )
+from .config_sources import ExtraLabels, FolderSource, PhantomSource, RoiFolderSource, RoiPhantomSource, Source
 from .config_synthesizer import DEFECTS, Compositor, Gate, Painter, Shape, Synthesizer, Texture
 
 __all__ = [
@@ -45,14 +42,36 @@ __all__ = [
     "PhantomSource",
     "Preset",
     "Recognition",
+    "RoiFolderSource",
+    "RoiPhantomSource",
     "Segmenter",
+    "Selection",
     "Shape",
+    "Source",
     "Synthesis",
     "Synthesizer",
     "Texture",
     "Training",
     "Triple",
 ]
+
+
+FIGURES = {  # by task, and whether there is a bank
+    ("segmentation", False): ["cohort", "training", "differences", "sizes"],
+    ("segmentation", True): ["cohort", "lesions", "training", "differences", "sizes", "gate"],
+    ("classification", False): ["cohort", "training", "differences", "curves", "confusion", "embedding", "sizes"],
+    ("classification", True): [
+        "cohort",
+        "samples",
+        "fidelity",
+        "training",
+        "differences",
+        "curves",
+        "confusion",
+        "embedding",
+        "sizes",
+    ],
+}
 
 
 class Cohort(Section):
@@ -88,6 +107,16 @@ class Arm(Section):
     )
     lesions: Literal["online", "bank"] = Field("online", description="Paint while training, or take lesions from the bank.")
     synthetic_share: Share = Field(0.5, description="Share of each batch that is painted on, if there is a synthesizer.")
+    group: int = Field(
+        0,
+        ge=0,
+        description="`classification`: classically augmented samples that join the training set of a fold; smaller groups are parts of larger ones.",
+    )
+    synthetic: int = Field(
+        0,
+        ge=0,
+        description="`classification`: synthetic samples per category that join the training set; smaller sets are parts of larger ones.",
+    )
 
 
 class Synthesis(Section):
@@ -99,7 +128,13 @@ class Synthesis(Section):
     )
     lesions_per_case: int = Field(4, ge=1, description="Draws per canvas.")
     shards: int = Field(2, ge=1, description="Jobs the canvases are divided into; the result does not depend on it.")
+    images_per_category: int = Field(100, ge=1, description="Images per category in the bank of a synthesizer of whole images.")
     export_cases: int = Field(4, ge=0, description="Volumes written as NIfTI pairs by the target `export`.")
+    deck_images: int = Field(
+        10,
+        ge=1,
+        description="Images per category, real and as many synthetic, in the deck of a Visual Turing Test (target `export`).",
+    )
 
 
 class Recognition(Section):
@@ -116,6 +151,16 @@ class Recognition(Section):
     overlap: float = Field(0.25, ge=0, lt=1, description="Overlap of the sliding window (0.75 in the paper).")
 
 
+class Selection(Section):
+    """An arm chosen among others, per fold: what a researcher does who tries several amounts of data and reports the best."""
+
+    candidates: Annotated[list[Name], Distinct] = Field(min_length=2, description="Arms to choose from.")
+    by: Literal["validation", "test"] = Field(
+        "validation",
+        description="`validation`: nested, by the validation part of the training folds; `test`: optimistic, by the very folds that are reported.",
+    )
+
+
 class Evaluation(Section):
     """Scores and comparisons."""
 
@@ -129,6 +174,12 @@ class Evaluation(Section):
     primary: list[str] = Field(
         ["dice", "sensitivity_early"], description="Metrics of the family that is corrected for multiple comparisons."
     )
+    selections: dict[Name, Selection] = Field(
+        default_factory=dict, description="Named choices among arms; each is compared with the baseline like an arm."
+    )
+    claims: str | None = Field(
+        None, description="CSV of published numbers to set beside the measured ones; a path below `studies/claims/`."
+    )
 
 
 class Config(Section):
@@ -136,10 +187,14 @@ class Config(Section):
 
     study: Name = Field(description="Name of the study, also of its folder below `results/`.")
     title: str = Field("", description="One line for the report.")
+    task: Literal["segmentation", "classification"] = Field("segmentation", description="What recognizers learn.")
     seed: int = Field(2025, description="Every random draw of the study derives from it.")
     compute: Compute = Compute()
     organs: list[Structure] = Field(
         min_length=1, description="Organs of the study. Organ i has class 2 i + 1, its tumor 2 i + 2."
+    )
+    categories: Annotated[list[Structure], Distinct] = Field(
+        default_factory=list, description="Categories of lesions that a classification tells apart, in order."
     )
     preset: Name = Field(description="Key of `presets`.")
     presets: dict[Name, Preset] = Field(description="Named forms of preprocessing.")
@@ -177,9 +232,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _patch_suits_networks(self) -> "Config":
-        networks = {"segmenter.network": self.segmenter.network, "recognition.network": self.recognition.network}
+        networks = {"segmenter.network": self.segmenter.network} if self.needs_segmenter else {}
+        networks["recognition.network"] = self.recognition.network
         for name in self.used_synthesizers:
-            if self.synthesizers[name].trained:
+            if self.synthesizers[name].taught:
                 networks[f"synthesizers.{name}.painter.network"] = self.synthesizers[name].painter.network
         for where, network in networks.items():
             cells = [length / network.stride for length in self.working.patch]
@@ -188,6 +244,36 @@ class Config(Section):
                     f"presets.{self.preset}.patch: {where} '{network.name}' needs multiples of {network.stride} voxels, and more "
                     f"than one, got {list(self.working.patch)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _task_is_served(self) -> "Config":
+        classify = self.task == "classification"
+        if classify and len(self.categories) < 2:
+            raise ValueError("categories: a classification needs at least two")
+        if classify != (self.working.form == "region"):
+            raise ValueError(f"presets.{self.preset}.form: task '{self.task}' does not work on the form '{self.working.form}'")
+        if not classify and (self.recognition.training.epochs or self.segmenter.training.epochs):
+            raise ValueError("training.epochs: patches are drawn at random, a segmentation has no epochs; give steps")
+        if self.recognition.network.task != self.task:
+            raise ValueError(f"recognition.network: '{self.recognition.network.name}' does not serve the task '{self.task}'")
+        for name in self.used_synthesizers:
+            if self.synthesizers[name].whole_image != classify:
+                kind = self.synthesizers[name].painter.kind
+                raise ValueError(f"synthesizers.{name}.painter: '{kind}' does not serve the task '{self.task}'")
+        for name in self.recognition.arms:
+            arm, held = self.arms[name], self.synthesis.images_per_category
+            if arm.synthetic and arm.synthesizer is None:
+                raise ValueError(f"arms.{name}.synthetic: needs a synthesizer")
+            if arm.lesions == "bank" and arm.synthetic > held:
+                raise ValueError(f"arms.{name}.synthetic: the bank holds synthesis.images_per_category = {held} images")
+        for name, selection in self.evaluation.selections.items():
+            where = f"evaluation.selections.{name}"
+            if name in self.arms:
+                raise ValueError(f"{where}: an arm has the same name")
+            for arm in selection.candidates:
+                if arm not in self.recognition.arms:
+                    raise ValueError(f"{where}.candidates: '{arm}' is not among recognition.arms")
         return self
 
     def _trainings(self) -> list[tuple[str, Training]]:
@@ -220,7 +306,33 @@ class Config(Section):
         arms = (self.arms[arm].synthesizer for arm in self.recognition.arms)
         return sorted({name for name in arms if name}.union(self.banks))
 
-    def source(self, name: str) -> PhantomSource | FolderSource:
+    @property
+    def needs_segmenter(self) -> bool:
+        """Whether a synthesizer is trained against the segmenter, or judged by it."""
+        used = (self.synthesizers[name] for name in self.used_synthesizers)
+        return any(synthesizer.taught or synthesizer.judged for synthesizer in used)
+
+    @property
+    def figures(self) -> list[str]:
+        """Figures of the report, in order."""
+        return FIGURES[self.task, bool(self.banks)]
+
+    @property
+    def compared(self) -> list[str]:
+        """Arms and selections that are compared; the first is the baseline."""
+        return [*self.recognition.arms, *self.evaluation.selections]
+
+    @property
+    def embedded(self) -> list[str]:
+        """Arms whose last layer is drawn: the baseline, the largest classic group, and the most synthetic samples."""
+        arms = self.recognition.arms
+        classic = max(
+            (arm for arm in arms if not self.arms[arm].synthetic), key=lambda arm: self.arms[arm].group, default=arms[0]
+        )
+        synthetic = max(arms, key=lambda arm: (self.arms[arm].synthetic, self.arms[arm].group))
+        return list(dict.fromkeys([arms[0], classic, synthetic]))
+
+    def source(self, name: str) -> Source:
         """The source called ``name``."""
         return next(source for source in self.sources if source.name == name)
 

@@ -1,4 +1,4 @@
-"""Parts of the configuration that every stage shares: how work runs, where images come from, networks and trainings.
+"""Parts of the configuration that every stage shares: how work runs, forms of preprocessing, networks and trainings.
 
 See ``config``, which re-exports them.
 """
@@ -58,90 +58,40 @@ class Compute(Section):
     gpus_per_job: int = Field(1, ge=1, description="GPUs of one training job; more than one starts it under `torchrun`.")
 
 
-class PhantomSource(Section):
-    """An analytic abdominal CT cohort, made in code."""
-
-    name: Name = Field(description="Name of the source, also of its folder.")
-    kind: Literal["phantom"] = Field(description="An analytic cohort.")
-    split: Literal["development", "external"] = Field(
-        "development",
-        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
-    )
-    domain: Literal["a", "b"] = Field("a", description="The family of scanners and contrast phases; b is the other hospital.")
-    seed: int = Field(0, description="Seed of the cohort.")
-    labeled: int = Field(12, ge=0, description="Cases with tumors, annotated.")
-    tumor_free: int = Field(4, ge=0, description="Annotated cases without any tumor.")
-    unlabeled: int = Field(12, ge=0, description="Cases with organ masks but without tumor annotation.")
-    tumor_organs: list[Literal["liver", "pancreas", "kidney"]] = Field(
-        ["liver", "pancreas", "kidney"], min_length=1, description="Organs that tumors may grow in."
-    )
-    hidden_tumor_share: Share = Field(0.25, description="Share of the unlabeled cases that carry a tumor nobody annotated.")
-    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
-
-
-class ExtraLabels(Section):
-    """A further set of label files of a folder source."""
-
-    files: str = Field(description="Glob pattern; `*` stands for the same text as in `images`.")
-    label_map: dict[int | str, Structure] = Field(description="From the file's integers (or segment names) to structures.")
-
-
-class FolderSource(Section):
-    """A user's own CT: NIfTI, NRRD or MetaImage files, or folders with a DICOM series each."""
-
-    name: Name = Field(description="Name of the source, also of its folder.")
-    kind: Literal["folder"] = Field(description="Files on disk.")
-    split: Literal["development", "external"] = Field(
-        "development",
-        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
-    )
-    domain: str = Field("", description="Free text that names the hospital or scanner.")
-    root: str = Field(
-        ".", description="Folder that the patterns are relative to; `$NAME`, `${NAME:-default}` and `~` are expanded."
-    )
-    images: str = Field(
-        description="Glob pattern of the images (a pattern that matches folders means DICOM series), or a CSV with the columns `image`, `label`, and optionally `case_id`, `patient_id`."
-    )
-    labels: str | None = Field(
-        None,
-        description="Glob pattern of the label files; `*` stands for the same text as in `images`. NIfTI, NRRD, DICOM SEG or RTSTRUCT.",
-    )
-    label_map: dict[int | str, Structure] = Field(
-        default_factory=dict,
-        description="From the file's integers (or segment names) to structures such as `liver` and `liver_tumor`, or `background` to ignore one; the key `*` stands for all others.",
-    )
-    extra_labels: list[ExtraLabels] = Field(
-        default_factory=list,
-        description="Further label files of the same cases; where they overlap, tumors win over organs and later files over earlier ones.",
-    )
-    tumors_annotated: bool = Field(
-        True,
-        description="Whether a case with a label file has its tumors annotated. If false, labels are taken as organ masks only.",
-    )
-    host_rule: dict[Structure, Literal["muscle", "lung"]] = Field(
-        default_factory=dict,
-        description="Organs to derive from the CT by a documented threshold rule, where no mask exists.",
-    )
-    patient: str | None = Field(
-        None,
-        description="Regular expression whose first group, found in the file name, is the patient. Default: the case id.",
-    )
-    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
-
-
-Source = Annotated[PhantomSource | FolderSource, Field(discriminator="kind")]
-
-
 class Preset(Section):
     """How volumes are brought to a common form. Shared by all studies that name the same preset."""
 
-    spacing: Triple = Field(description="Working spacing in mm (z, y, x).")
+    form: Literal["volume", "region"] = Field(
+        "volume",
+        description="`volume`: the body at a common spacing; `region`: a square of one slice around each lesion, at a common size.",
+    )
+    spacing: Triple | None = Field(None, description="`volume`: working spacing in mm (z, y, x).")
     window: Annotated[tuple[float, float], AfterValidator(_wide)] = Field(
         description="HU interval that networks see as 0 to 1. Volumes keep their HU."
     )
     margin: float = Field(10.0, ge=0, description="Margin in mm around what is kept.")
     crop: Literal["body", "organs"] = Field("body", description="Keep the body, or the bounding box of the labeled structures.")
     patch: Size = Field(description="Patch of all networks, in voxels (z, y, x).")
+    fit: float = Field(
+        1.5,
+        ge=1,
+        description="`region`: side of the square that fills the patch, in lesion diameters (1.5 leaves a quarter around).",
+    )
+    context: float = Field(
+        2.4,
+        ge=1,
+        description="`region`: side of the square that is stored, in lesion diameters: room for rotation, shift and scale.",
+    )
+
+    @model_validator(mode="after")
+    def _form_is_complete(self) -> "Preset":
+        if self.form == "volume" and self.spacing is None:
+            raise ValueError("a preset of the form 'volume' needs a spacing")
+        if self.form == "region" and (self.patch[0] != 1 or self.patch[1] != self.patch[2]):
+            raise ValueError(f"patch: a preset of the form 'region' needs a square [1, n, n], got {list(self.patch)}")
+        if self.context < self.fit:
+            raise ValueError("context: must be at least as large as fit")
+        return self
 
 
 class Checks(Section):
@@ -157,14 +107,14 @@ class Checks(Section):
 class Network(Section):
     """A network by name and size."""
 
-    name: Literal["unet", "unet3d", "swin_unetr"] = Field(
+    name: Literal["unet", "unet3d", "swin_unetr", "roi_cnn"] = Field(
         "unet",
-        description="`unet`: MONAI's UNet; `unet3d`: the paper's max-pooling U-Net; `swin_unetr`: MONAI's SwinUNETR.",
+        description="`unet`: MONAI's UNet; `unet3d`: FreeTumor's max-pooling U-Net; `swin_unetr`: MONAI's SwinUNETR; `roi_cnn`: the classifier of Frid-Adar et al. 2018.",
     )
     channels: list[int] = Field(
         [16, 32, 64],
         min_length=1,
-        description="Channels per level; for `unet3d` and `swin_unetr` only the first counts (32 and 48 in the paper).",
+        description="Channels per level; for `unet3d` and `swin_unetr` only the first counts (32 and 48 in the paper); for `roi_cnn` three convolutions (32, 64, 128 in the paper).",
     )
     residual_units: int = Field(2, ge=0, description="Residual units per level of `unet`.")
     norm: Literal["batch", "instance"] = Field(
@@ -178,23 +128,36 @@ class Network(Section):
             raise ValueError("'unet' needs the channels of at least two levels")
         if self.name == "swin_unetr" and self.channels[0] % 12:
             raise ValueError("'swin_unetr' needs a multiple of 12 channels")
+        if self.name == "roi_cnn" and len(self.channels) != 3:
+            raise ValueError("'roi_cnn' has three convolutions and needs as many channels")
         return self
 
     @property
     def stride(self) -> int:
         """Voxels per axis that the deepest level sees as one; a patch holds a multiple of it, and more than one."""
-        return {"unet": 2 ** (len(self.channels) - 1), "unet3d": 8, "swin_unetr": 32}[self.name]
+        return {"unet": 2 ** (len(self.channels) - 1), "unet3d": 8, "swin_unetr": 32, "roi_cnn": 1}[self.name]
+
+    @property
+    def task(self) -> str:
+        """The task that the network can serve."""
+        return "classification" if self.name == "roi_cnn" else "segmentation"
 
 
 class Training(Section):
     """An optimization run."""
 
     steps: int = Field(400, ge=1, description="Optimizer steps.")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        description="Instead of `steps`: passes over the training set of the arm, as in papers that compare at equal epochs. Arms with more samples then train for more steps. For classifications, `dcgan` and `acgan`.",
+    )
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="`sgd`: with Nesterov momentum 0.9.")
     batch: int = Field(4, ge=1, description="Patches per step, over all GPUs.")
     learning_rate: Positive = Field(3e-3, description="Peak learning rate.")
     warmup: int = Field(20, ge=0, description="Steps of linear warm-up.")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="Learning rate after the warm-up.")
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW (not of `sgd`).")
     validate_every: int = Field(100, ge=1, description="Steps between two validations.")
     keep: Literal["last", "best"] = Field(
         "last",

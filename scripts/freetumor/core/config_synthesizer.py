@@ -55,14 +55,23 @@ class Texture(Section):
 class Painter(Section):
     """What fills the mask."""
 
-    kind: Literal["constant", "difference", "transplant"] = Field(
-        description="`constant`: a texture of constant contrast (SynTumor family); `difference`: a learned difference (FreeTumor); `transplant`: the pixels of a real lesion (copy-paste)."
+    kind: Literal["constant", "difference", "transplant", "dcgan", "acgan"] = Field(
+        description="`constant`: a texture of constant contrast (SynTumor family); `difference`: a learned difference (FreeTumor); `transplant`: the pixels of a real lesion (copy-paste). On an empty canvas: `dcgan`, a generator per category; `acgan`, one generator told the category."
     )
     contrast: Interval = Field((65.0, 145.0), description="`constant`: contrast in HU; uniform.")
     network: Network = Field(Network(name="unet3d", channels=[8]), description="`difference`: generator and discriminator.")
     training: Training = Field(
         Training(steps=300, learning_rate=1e-3, schedule="constant", batch=4),
-        description="`difference`: adversarial training.",
+        description="`difference`, `dcgan`, `acgan`: adversarial training. The latter two take Adam without weight decay.",
+    )
+    width: int = Field(
+        64, ge=1, description="`dcgan`, `acgan`: channels of the discriminator's first convolution (64 in the paper)."
+    )
+    latent: int = Field(100, ge=1, description="`dcgan`, `acgan`: length of the noise vector, uniform in -1 to 1.")
+    group: int = Field(
+        5000,
+        ge=0,
+        description="`dcgan`, `acgan`: classically augmented samples per fold that the generator learns from, with the originals.",
     )
     adversarial_weight: float = Field(0.1, ge=0, description="`difference`: weight of the discriminator against the segmenter.")
     polarity: Literal["subtract", "add"] = Field(
@@ -129,6 +138,8 @@ class Synthesizer(Section):
     def _parts_agree(self) -> "Synthesizer":
         if self.painter.kind == "transplant" and self.shape.kind != "real":
             raise ValueError("the painter 'transplant' needs shape.kind 'real'")
+        if self.whole_image and self.gate.kind == "segmenter":
+            raise ValueError(f"gate: a segmenter cannot judge the whole images of '{self.painter.kind}'")
         return self
 
     def has(self, defect: str) -> bool:
@@ -138,7 +149,17 @@ class Synthesizer(Section):
     @property
     def trained(self) -> bool:
         """Whether this synthesizer has weights of its own."""
+        return self.painter.kind in ("difference", "dcgan", "acgan")
+
+    @property
+    def taught(self) -> bool:
+        """Whether this synthesizer is trained against the segmenter."""
         return self.painter.kind == "difference"
+
+    @property
+    def whole_image(self) -> bool:
+        """Whether this synthesizer makes a whole image on an empty canvas, of a category, instead of painting into an organ."""
+        return self.painter.kind in ("dcgan", "acgan")
 
     @property
     def judged(self) -> bool:

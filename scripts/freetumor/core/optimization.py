@@ -8,6 +8,7 @@ import math
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
 
 from .checkpoint import Checkpoints
 from .config import Training
@@ -15,6 +16,7 @@ from .device import Device
 from .progress import Progress
 
 Row = tuple[int, str, float]
+MOMENTUM = 0.9
 
 
 class Trainable(Protocol):
@@ -35,6 +37,54 @@ class Trainable(Protocol):
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         ...
+
+
+class Supervised:
+    """What all supervised trainings share: a network, its optimizer, and the weights to keep.
+
+    Args:
+        network: the network.
+        settings: optimizer, learning rate, and which weights are kept.
+        device: where to compute.
+
+    Attributes:
+        kept: the state of the network that is kept, on the CPU.
+    """
+
+    def __init__(self, network: nn.Module, settings: Training, device: Device) -> None:
+        self.network, self.settings, self.device = network.to(device.torch), settings, device
+        self.optimizer = make_optimizer(self.network, settings)
+        self.kept: dict[str, Tensor] = {}
+        self.best_score = float("-inf")
+
+    def descend(self, step: int, loss: Tensor) -> None:
+        """Take optimizer step number ``step`` down the gradient of ``loss``."""
+        set_learning_rate(self.optimizer, learning_rate(self.settings, step))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.device.average_gradients(self.network)
+        self.optimizer.step()
+
+    def keep(self, score: float) -> None:
+        """Keep the present weights if they are the ones to keep; ``score`` is better when higher."""
+        if self.settings.keep == "last" or score >= self.best_score:  # of equals, the later: it has seen more
+            self.best_score = score
+            self.kept = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+
+    def state(self) -> dict[str, Any]:
+        """Network, optimizer and the weights kept so far."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "kept": self.kept,
+            "best_score": self.best_score,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.kept, self.best_score = state["kept"], state["best_score"]
 
 
 def optimize(trainable: Trainable, settings: Training, checkpoints: Checkpoints, device: Device, label: str) -> list[Row]:
@@ -83,6 +133,25 @@ def optimize(trainable: Trainable, settings: Training, checkpoints: Checkpoints,
             )
         device.barrier()
     return history
+
+
+def make_optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """The optimizer of a supervised training: AdamW, or stochastic gradient descent with Nesterov momentum 0.9."""
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), settings.learning_rate, momentum=MOMENTUM, nesterov=True)
+    return torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def with_steps(settings: Training, samples: int) -> Training:
+    """The same training with ``epochs``, if it counts in them, turned into ``steps``: ceil(epochs * samples / batch).
+
+    Args:
+        settings: the training.
+        samples: size of its training set.
+    """
+    if settings.epochs is None:
+        return settings
+    return settings.model_copy(update={"steps": max(1, -(-settings.epochs * samples // settings.batch))})
 
 
 def learning_rate(settings: Training, step: int) -> float:

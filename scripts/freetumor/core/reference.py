@@ -23,9 +23,9 @@ ENVIRONMENTS = {
         "reading, preprocessing, statistics, figures: everything that needs no network",
     ),
     "torch": (
-        "numpy scipy pandas pyarrow pydantic pyyaml nibabel SimpleITK blosc2 connected-components-3d edt packaging torch monai "
-        "einops safetensors",
-        "training, painting and prediction",
+        "numpy scipy pandas pyarrow scikit-learn matplotlib pydantic pyyaml nibabel SimpleITK blosc2 connected-components-3d "
+        "edt packaging torch monai einops safetensors",
+        "training, painting and prediction, and figures that look into networks",
     ),
 }
 

@@ -33,6 +33,8 @@ RAW_CASES = Schema(
         "image": TEXT,  # path of a NIfTI/NRRD/MetaImage file or of a folder with one DICOM series
         "labels": TEXT,  # JSON list of {"path": ..., "map": {"<code or name>": "<structure>"}}, later entries win
         "labeled": FLAG,  # tumors are annotated (a labeled case without tumor voxels is tumor-free)
+        "category": TEXT,  # what kind of lesion the case shows, for classification; else empty
+        "region": TEXT,  # JSON {"slice": z, "box": [y0, y1, x0, x1]} in voxels of the file, where no mask outlines the lesion
     },
 )
 
@@ -44,6 +46,7 @@ VOLUMES = Schema(
         "source": TEXT,
         "domain": TEXT,
         "labeled": FLAG,
+        "category": TEXT,
         "image": TEXT,  # <case>.image.b2nd: int16 HU, (z, y, x), working spacing
         "label": TEXT,  # <case>.label.b2nd: uint8, same grid; codes named by `names`
         "native": TEXT,  # <case>.native.b2nd: uint8 label at native resolution, canonical orientation
@@ -58,6 +61,7 @@ VOLUMES = Schema(
         "organs": TEXT,  # comma-separated names of organs present
         "tumors": TEXT,  # comma-separated names of tumor classes present
         "tumor_ml": NUMBER,
+        "diameter_mm": NUMBER,  # of the lesion of a region: of the disk of equal area; else NaN
         "voxel_hash": TEXT,  # SHA-256 of the canonical native int16 voxels
         "fingerprint": TEXT,  # coarse, orientation-free content key for near-duplicates
         "notes": TEXT,  # comma-separated codes of repairs made by the reader
@@ -81,7 +85,7 @@ MANIFEST = Schema(
         "synthesizer": TEXT,
         "draw": INTEGER,
         "seed": INTEGER,
-        "organ": TEXT,
+        "organ": TEXT,  # painted into; of a whole image, its category
         "outcome": TEXT,  # accepted, refused, no_place or empty
         "attempts": INTEGER,
         "score": NUMBER,  # gate score of the kept or the last attempt; NaN without a gate
@@ -112,6 +116,24 @@ PREDICTIONS = Schema(
         "names": TEXT,
         "labeled": FLAG,
         "native_spacing": TEXT,
+    },
+)
+
+CLASSIFICATIONS = Schema(
+    "classifications",
+    {
+        "case_id": TEXT,
+        "patient_id": TEXT,
+        "source": TEXT,
+        "domain": TEXT,
+        "split": TEXT,  # development or external; validation: training side of the fold, to select by
+        "fold": INTEGER,
+        "arm": TEXT,
+        "seed": INTEGER,
+        "category": TEXT,
+        "predicted": TEXT,
+        "probabilities": TEXT,  # JSON {"<category>": p}
+        "diameter_mm": NUMBER,
     },
 )
 

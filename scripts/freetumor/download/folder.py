@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from freetumor.core.config import FolderSource
+from freetumor.core.config import FolderSource, RoiFolderSource
 from freetumor.core.errors import UserError
 
 SUFFIXES = re.compile(r"(\.nii|\.nrrd|\.nhdr|\.mha|\.mhd|\.dcm|\.hdr|\.img)?(\.gz|\.bz2)?$", re.IGNORECASE)
@@ -96,7 +96,7 @@ def check_source(source: FolderSource) -> None:
     Raises:
         UserError: naming the key and what was expected.
     """
-    root = _root(source)
+    root = root_of(source)
     if _is_table(source):
         _read_rows(source, root)
         return
@@ -139,7 +139,7 @@ def index_folder(source: FolderSource) -> list[dict[str, Any]]:
     Raises:
         UserError: if the files are not what the configuration says, or two images get the same id.
     """
-    root = _root(source)
+    root = root_of(source)
     rows = _rows_from_table(source, root) if _is_table(source) else _rows_from_patterns(source, root)
     rows.sort(key=lambda row: row["case_id"])
     for first, second in itertools.pairwise(rows):
@@ -184,12 +184,12 @@ def _rows_from_patterns(source: FolderSource, root: Path) -> list[dict[str, Any]
 def _rows_from_table(source: FolderSource, root: Path) -> list[dict[str, Any]]:
     rows = []
     for line in _read_rows(source, root):
-        image = root / _expand(line["image"])
+        image = root / expand(line["image"])
         case_id = case_id_of(line.get("case_id") or SUFFIXES.sub("", image.name))
         patient = line.get("patient_id") or _patient(source, case_id, line["image"])
         if line["label"] and not source.label_map:
             raise UserError(f"sources.{source.name}.label_map: expected what the numbers in {line['label']} mean")
-        present = [(root / _expand(line["label"]), source.label_map)] if line["label"] else []
+        present = [(root / expand(line["label"]), source.label_map)] if line["label"] else []
         rows.append(_row(source, case_id, patient, image, present))
     return rows
 
@@ -211,6 +211,8 @@ def _row(
             [{"path": path.as_posix(), "map": {str(code): name for code, name in names.items()}} for path, names in labels]
         ),
         "labeled": _tumors_annotated(source, [names for _, names in labels]),
+        "category": "",
+        "region": "",
     }
 
 
@@ -291,7 +293,7 @@ def _is_table(source: FolderSource) -> bool:
 
 
 def _read_rows(source: FolderSource, root: Path) -> list[dict[str, str]]:
-    path = root / _expand(source.images)
+    path = root / expand(source.images)
     where = f"sources.{source.name}.images"
     if source.labels is not None or source.extra_labels:
         raise UserError(f"{where}: with a CSV, label files are named in its column label; remove labels and extra_labels")
@@ -309,14 +311,19 @@ def _read_rows(source: FolderSource, root: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _expand(text: str) -> str:
+def expand(text: str) -> str:
     """Expand ``~``, ``$NAME``, ``${NAME}`` and, as a shell does, ``${NAME:-value if unset or empty}``."""
     text = VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[2], text)
     return os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111 - pathlib expands no variables
 
 
-def _root(source: FolderSource) -> Path:
-    root = Path(_expand(source.root))
+def root_of(source: FolderSource | RoiFolderSource) -> Path:
+    """The folder that the paths of a source are relative to.
+
+    Raises:
+        UserError: if it does not exist.
+    """
+    root = Path(expand(source.root))
     if not root.is_dir():
         variable = re.search(r"\$\{?(\w+)", source.root)
         hint = f"; is the variable set? (export {variable[1]}=/folder/of/the/data)" if variable else ""
@@ -325,7 +332,7 @@ def _root(source: FolderSource) -> Path:
 
 
 def _pattern(source: FolderSource, root: Path, where: str, text: str) -> Pattern:
-    text = _expand(text)
+    text = expand(text)
     if Path(text).is_absolute():
         root = Path(Path(text).anchor)
         text = Path(text).relative_to(root).as_posix()

@@ -4,21 +4,15 @@ A case is a pure function of the source's configuration and seed: no number of w
 """
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from freetumor.core.code import closure
 from freetumor.core.config import PhantomSource
-from freetumor.core.files import atomic, read_json, sha256_file, sha256_json, write_json
 from freetumor.core.labels import tumor_of
-from freetumor.core.progress import Progress
 from freetumor.core.seeding import generator
 from freetumor.core.tables import FLAG, NUMBER, RAW_CASES, TEXT, Schema, make_table, write_table
 from freetumor.download.anatomy import (
@@ -34,6 +28,7 @@ from freetumor.download.anatomy import (
     paint_vessels,
 )
 from freetumor.download.canvas import Canvas
+from freetumor.download.cohort import Made, Task, file_of, make_cohort
 from freetumor.download.lesions import ORGANS, Disease, draw_organs
 from freetumor.download.organs import paint_kidneys, paint_liver, paint_pancreas, paint_spleen
 from freetumor.download.scanner import SCANNERS, Grid, Scanner, make_grid, nifti_bytes, noise
@@ -121,7 +116,7 @@ def make_phantom(source: PhantomSource, case: PhantomCase, scanner: Scanner | No
     machines = SCANNERS[source.domain]
     scanner = scanner or machines[case.index % len(machines)]
     grid = make_grid(scanner, draw("grid"))
-    patient, canvas = _paint_patient(source.domain, grid, draw)
+    patient, canvas = paint_patient(source.domain, grid, draw)
     disease = Disease(canvas, patient, source.domain)
     chance = draw("lesions")
     if case.diseased:
@@ -145,7 +140,7 @@ def _whole(grid: Grid) -> tuple[slice, slice, slice]:
     return tuple(slice(0, length) for length in grid.shape)
 
 
-def _paint_patient(domain: str, grid: Grid, draw: Any) -> tuple[Patient, Canvas]:
+def paint_patient(domain: str, grid: Grid, draw: Any) -> tuple[Patient, Canvas]:
     """Paint the healthy anatomy. Later organs lie over earlier ones."""
     rng = draw("patient")
     patient = draw_patient(domain, rng)
@@ -181,24 +176,22 @@ def annotate(canvas: Canvas, tumor: np.ndarray, domain: str, show_tumors: bool) 
     return label
 
 
+def _encode(source: PhantomSource, case: PhantomCase) -> Made:
+    """The files of a case, and what its record says."""
+    phantom = make_phantom(source, case)
+    arrays = {"image": phantom.image, "label": phantom.label}
+    files = {kind: nifti_bytes(array, phantom.grid, phantom.scanner) for kind, array in arrays.items()}
+    return Made(files, {"scanner": phantom.scanner.name, "lesions": [asdict(lesion) for lesion in phantom.disease.lesions]})
+
+
 def download_phantom(source: PhantomSource, output: Path, workers: int) -> None:
     """Make the cohort beside ``output``; write ``output`` (the cases) and ``truth.csv`` (their lesions).
 
     Cases whose files are there and unchanged are kept.
     """
     cases = plan_cases(source)
-    here = Path(__file__).resolve()
-    code = [sha256_file(path) for path in closure(here) if path.parent == here.parent]
-    progress = Progress(f"phantom {source.name}", len(cases), "case")
-    records: dict[str, dict] = {}
-    with _pool(workers) as submit:
-        waiting = {}
-        for case in cases:
-            fingerprint = sha256_json([code, source.domain, source.seed, asdict(case)])
-            waiting[submit(_make_files, source, case, output.parent, fingerprint)] = case
-        for future in as_completed(waiting):
-            records[waiting[future].case_id] = future.result()
-            progress.advance()
+    tasks = {case.case_id: Task(asdict(case), partial(_encode, source, case)) for case in cases}
+    records = make_cohort(f"phantom {source.name}", output.parent, [source.domain, source.seed], tasks, workers, __file__)
     names = {str(code): name for name, code in sorted(CODES[source.domain].items(), key=lambda item: item[1])}
     rows = [
         {
@@ -206,9 +199,11 @@ def download_phantom(source: PhantomSource, output: Path, workers: int) -> None:
             "patient_id": case.patient_id,
             "source": source.name,
             "domain": source.domain,
-            "image": (output.parent / "images" / f"{case.case_id}.nii.gz").as_posix(),
-            "labels": json.dumps([{"path": (output.parent / "labels" / f"{case.case_id}.nii.gz").as_posix(), "map": names}]),
+            "image": file_of(output.parent, "image", case.case_id).as_posix(),
+            "labels": json.dumps([{"path": file_of(output.parent, "label", case.case_id).as_posix(), "map": names}]),
             "labeled": case.role != "unlabeled",
+            "category": "",
+            "region": "",
         }
         for case in cases
     ]
@@ -219,51 +214,3 @@ def download_phantom(source: PhantomSource, output: Path, workers: int) -> None:
     ]
     write_table(make_table(truth, TRUTH), output.parent / "truth.csv")
     write_table(make_table(rows, RAW_CASES), output)
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Any]:
-    """Give a ``submit`` that runs in this process for one worker, in a pool for more."""
-    if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield pool.submit
-        return
-
-    def submit(function: Any, *arguments: Any) -> Future:
-        future: Future = Future()
-        future.set_result(function(*arguments))
-        return future
-
-    yield submit
-
-
-def _make_files(source: PhantomSource, case: PhantomCase, folder: Path, fingerprint: str) -> dict:
-    """Write image, label and a sidecar with their hashes, unless valid ones are there; return the sidecar."""
-    sidecar = folder / "records" / f"{case.case_id}.json"
-    paths = {kind: folder / f"{kind}s" / f"{case.case_id}.nii.gz" for kind in ("image", "label")}
-    kept = _valid_record(sidecar, paths, fingerprint)
-    if kept is not None:
-        return kept
-    phantom = make_phantom(source, case)
-    for kind, array in (("image", phantom.image), ("label", phantom.label)):
-        with atomic(paths[kind]) as temporary:
-            temporary.write_bytes(nifti_bytes(array, phantom.grid, phantom.scanner))
-    record = {
-        "fingerprint": fingerprint,
-        "scanner": phantom.scanner.name,
-        "sha256": {kind: sha256_file(path) for kind, path in paths.items()},
-        "lesions": [asdict(lesion) for lesion in phantom.disease.lesions],
-    }
-    write_json(sidecar, record)
-    return record
-
-
-def _valid_record(sidecar: Path, paths: dict[str, Path], fingerprint: str) -> dict | None:
-    try:
-        record = read_json(sidecar)
-        if record["fingerprint"] != fingerprint:
-            return None
-        unchanged = all(sha256_file(path) == record["sha256"][kind] for kind, path in paths.items())
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return record if unchanged else None

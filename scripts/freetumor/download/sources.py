@@ -1,10 +1,11 @@
 """From a configured source to its table of raw cases, whatever kind of source it is."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from freetumor.core.config import Config, FolderSource, PhantomSource, Source
+from freetumor.core.config import Config, FolderSource, PhantomSource, RoiFolderSource, RoiPhantomSource, Source
 from freetumor.core.errors import UserError
 from freetumor.core.tables import RAW_CASES, make_table, write_table
 
@@ -74,7 +75,40 @@ def _download_folder(config: Config, source: FolderSource, output: Path, workers
     print(f"{source.name}: {len(rows)} cases, {sum(row['labeled'] for row in rows)} with annotated tumors")
 
 
+def _check_nothing(source: Source) -> None:
+    """For sources that the configuration's own checks leave nothing to say about."""
+
+
+def _download_roi_phantom(config: Config, source: RoiPhantomSource, output: Path, workers: int) -> None:
+    from freetumor.download.roi_phantom import download_roi_phantom
+
+    for category in source.lesions:
+        if category not in config.categories:
+            raise UserError(
+                f"sources.{source.name}.lesions: '{category}' is not among categories ({', '.join(config.categories)})"
+            )
+    download_roi_phantom(source, output, workers)
+
+
+def _check_roi_folder(source: RoiFolderSource) -> None:
+    from freetumor.download import roi_folder
+
+    roi_folder.check_source(source)
+
+
+def _download_roi_folder(config: Config, source: RoiFolderSource, output: Path, workers: int) -> None:
+    from freetumor.download.roi_folder import index_rois
+
+    _check_roi_folder(source)
+    rows = index_rois(source, config.categories, output)
+    write_table(make_table(rows, RAW_CASES), output)
+    counts = Counter(row["category"] for row in rows)
+    print(f"{source.name}: {len(rows)} lesions, " + ", ".join(f"{counts[name]} {name}" for name in config.categories))
+
+
 KINDS: dict[str, Kind] = {
     "phantom": Kind(_check_phantom, _download_phantom),
     "folder": Kind(_check_folder, _download_folder),
+    "roi_phantom": Kind(_check_nothing, _download_roi_phantom),
+    "roi_folder": Kind(_check_roi_folder, _download_roi_folder),
 }

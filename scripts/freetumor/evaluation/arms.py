@@ -6,6 +6,7 @@ from freetumor.core.config import Config
 from freetumor.core.tables import INTEGER, NUMBER, TEXT, Schema, conform
 from freetumor.evaluation.metrics import EARLY
 from freetumor.evaluation.pairing import DEVELOPMENT, TRAINING
+from freetumor.evaluation.tasks import TASKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ ARMS = Schema(
         "structure": TEXT,
         "split": TEXT,
         "arm": TEXT,
-        "n": INTEGER,  # values: predictions of a scan (scan x training), for sensitivity_early of a lesion
+        "n": INTEGER,  # values: predictions of a case (case x training), for sensitivity_early of a lesion
         "n_empty_references": INTEGER,  # predictions where the structure is absent from the reference
         "n_missed": INTEGER,  # predictions that are empty though the reference is not
         "n_false_alarms": INTEGER,  # predictions that are not empty though the reference is
@@ -28,6 +29,7 @@ ARMS = Schema(
         "trainings": INTEGER,
     },
 )
+EMPTINESS = ["n_empty_references", "n_missed", "n_false_alarms"]
 GROUP = ["metric", "structure", "split", "arm"]
 VOLUMES = ["reference_ml", "predicted_ml"]  # bookkeeping rows of the score table that tell which masks are empty
 
@@ -45,19 +47,18 @@ def describe_arms(config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame
     """
     import pandas as pd
 
-    values = scores[~scores["metric"].isin(VOLUMES)]
+    task = TASKS[config.task]
+    values = scores[~scores["metric"].isin(task.bookkeeping)]
     by_patient = values.groupby([*GROUP, *TRAINING, "patient_id"], as_index=False)["value"].mean()
-    early = lesions[lesions["diameter_mm"] <= config.evaluation.early_mm]
-    early = early.assign(metric=EARLY, value=early["detected"].astype(float))
-    described = pd.concat(
-        [
-            _describe(values, by_patient, by_patient.groupby([*GROUP, "patient_id"])["value"].mean()),
-            _describe(early, early, early.set_index(GROUP)["value"]),
-        ],
-        ignore_index=True,
-    )
+    tables = [_describe(values, by_patient, by_patient.groupby([*GROUP, "patient_id"])["value"].mean())]
+    if EARLY in task.compared:
+        early = lesions[lesions["diameter_mm"] <= config.evaluation.early_mm]
+        early = early.assign(metric=EARLY, value=early["detected"].astype(float))
+        tables.append(_describe(early, early, early.set_index(GROUP)["value"]))
+    described = pd.concat(tables, ignore_index=True)
     described = described.merge(_emptiness(scores), on=["structure", "split", "arm"], how="left")
-    order = {arm: position for position, arm in enumerate(config.recognition.arms)}
+    described = described.fillna(dict.fromkeys(EMPTINESS, 0))  # without masks, none is empty
+    order = {arm: position for position, arm in enumerate(config.compared)}
     described = described[described["arm"].isin(list(order))]
     position = described["arm"].map(order)
     described = described.assign(position=position).sort_values(["split", "structure", "metric", "position"])

@@ -12,10 +12,10 @@ from freetumor.core.errors import UserError
 from freetumor.core.tables import LESIONS, SCORES, SUMMARY, make_table, read_table, write_table
 from freetumor.evaluation.arms import ARMS, describe_arms
 from freetumor.evaluation.inference import Estimate, holm, random_effects, ratio_blocks
-from freetumor.evaluation.metrics import BETTER, COMPARED, EARLY
-from freetumor.evaluation.pairing import DEVELOPMENT, Block, cross, patient_mean, pooled_ratio
+from freetumor.evaluation.metrics import BETTER, EARLY, SPECIFICITY
+from freetumor.evaluation.pairing import DEVELOPMENT, Block, cross, patient_mean, pooled_ratio, reported
 from freetumor.evaluation.sizes import SIZES, sensitivity_by_size
-from freetumor.evaluation.structures import ANY_TUMOR, tumor_structures
+from freetumor.evaluation.tasks import OVERALL, TASKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def analyze(
     """Write all tables of the study's comparison.
 
     Args:
-        config: the study; ``recognition.arms[0]`` is the baseline.
+        config: the study; the first of ``recognition.arms`` is the baseline.
         scores_path: merged scores.
         lesions_path: merged reference lesions.
         summary_output: one row per metric, structure, split and arm, against the baseline.
@@ -47,11 +47,11 @@ def analyze(
     Raises:
         UserError: if an arm has no scores, or a primary metric is not one that is compared.
     """
-    scores, lesions = read_table(scores_path, SCORES), read_table(lesions_path, LESIONS)
+    scores, lesions = reported(read_table(scores_path, SCORES)), reported(read_table(lesions_path, LESIONS))
     present = set(scores["arm"])
-    for arm in config.recognition.arms:
+    for arm in config.compared:
         if arm not in present:
-            raise UserError(f"{scores_path}: no scores of arm '{arm}', which recognition.arms names")
+            raise UserError(f"{scores_path}: no scores of arm '{arm}', which recognition.arms or evaluation.selections names")
     summary = compare(config, scores, lesions)
     write_table(summary, summary_output, SUMMARY)
     write_table(sensitivity_by_size(config, lesions), sizes_output, SIZES)
@@ -60,24 +60,25 @@ def analyze(
 
 
 def compare(config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame") -> "pd.DataFrame":
-    """Compare every arm with the first one, for every tumor structure, split and metric that has values.
+    """Compare every arm and selection with the first arm, for every structure, split and metric of the task that has values.
 
-    The family that is corrected (Holm) holds the metrics of ``evaluation.primary`` for all arms, on structure ``tumor`` of the
-    development split. All other rows are secondary and have no adjusted p-value.
+    The family that is corrected (Holm) holds the metrics of ``evaluation.primary`` for all arms, on the overall structure of
+    the task and the development split. All other rows are secondary and have no adjusted p-value.
 
     Returns:
         Rows of the summary table.
     """
-    unknown = [metric for metric in config.evaluation.primary if metric not in COMPARED]
+    task = TASKS[config.task]
+    unknown = [metric for metric in config.evaluation.primary if metric not in task.compared]
     if unknown:
-        raise UserError(f"evaluation.primary: '{unknown[0]}' is not compared; compared are {', '.join(COMPARED)}")
-    baseline, *arms = config.recognition.arms
+        raise UserError(f"evaluation.primary: '{unknown[0]}' is not compared; compared are {', '.join(task.compared)}")
+    baseline, *arms = config.compared
     rows = []
-    for metric, structure, split, frame in _selections(config, scores, lesions):
+    for metric, structure, split, frame in _frames(config, scores, lesions):
         for arm in arms:
             row = compare_pair(frame, metric, arm, baseline, config.evaluation.confidence)
             if row is not None:
-                primary = metric in config.evaluation.primary and structure == ANY_TUMOR and split == DEVELOPMENT
+                primary = metric in config.evaluation.primary and structure == task.overall and split == DEVELOPMENT
                 labels = {"structure": structure, "split": split, "family": PRIMARY if primary else SECONDARY}
                 rows.append(row | labels | {"p_adjusted": math.nan})
     summary = make_table(rows, SUMMARY)
@@ -126,13 +127,13 @@ def compare_pair(frame: "pd.DataFrame", metric: str, arm: str, baseline: str, co
 
 
 def format_summary(summary: "pd.DataFrame") -> str:
-    """The comparisons in the primary metrics on structure ``tumor`` as plain text, and the specificity beside them."""
-    shown = summary[summary["structure"] == ANY_TUMOR]
+    """The comparisons in the primary metrics on the overall structure as plain text, and the specificity beside them."""
+    shown = summary[summary["structure"].isin(OVERALL)]
     if shown.empty:
-        return "No comparison: one arm only, or no annotated tumor was scored."
+        return "No comparison: one arm only, or no annotated case was scored."
     declared = set(shown.loc[shown["family"] == PRIMARY, "metric"])
     if declared:
-        shown = shown[shown["metric"].isin(declared | {"specificity"})]
+        shown = shown[shown["metric"].isin(declared | {SPECIFICITY})]
     lines = [("arm", "metric", "split", "n", "baseline", "arm mean", "difference", "interval", "p", "p (Holm)")]
     for row in shown.itertuples():
         interval = "-" if math.isnan(row.ci_low) else f"{row.ci_low:+.3f} to {row.ci_high:+.3f}"
@@ -143,24 +144,24 @@ def format_summary(summary: "pd.DataFrame") -> str:
     text.insert(1, "-" * len(max(text, key=len)))
     tests = sorted(set(shown["test"]))
     lower = sorted(set(shown.loc[shown["better"] == "lower", "metric"]))
-    notes = [f"Against '{shown['baseline'].iloc[0]}'; n counts scans, for {EARLY} lesions."]
+    lesions = f", for {EARLY} lesions" if EARLY in set(shown["metric"]) else ""
+    notes = [f"Against '{shown['baseline'].iloc[0]}'; n counts cases{lesions}."]
     notes += [f"Lower is better: {', '.join(lower)}."] if lower else []
     notes += ["Tests: " + " | ".join(tests) + "."]
-    notes += ["Other metrics and the tumors of single organs are in the summary table."]
+    notes += ["Other metrics and structures are in the summary table."]
     return "\n".join([*text, *notes])
 
 
-def _selections(
-    config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame"
-) -> Iterator[tuple[str, str, str, "pd.DataFrame"]]:
+def _frames(config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame") -> Iterator[tuple[str, str, str, "pd.DataFrame"]]:
     """Every metric, structure and split, with its rows."""
+    task = TASKS[config.task]
     early = lesions[lesions["diameter_mm"] <= config.evaluation.early_mm]
     splits = sorted(set(scores["split"]), key=lambda split: (split != DEVELOPMENT, split))
     by_score = dict(list(scores.groupby(["metric", "structure", "split"])))
     by_lesion = dict(list(early.groupby(["structure", "split"])))
     for split in splits:
-        for structure in tumor_structures(config.organs):
-            for metric in COMPARED:
+        for structure in task.structures(config):
+            for metric in task.compared:
                 frame = by_lesion.get((structure, split)) if metric == EARLY else by_score.get((metric, structure, split))
                 if frame is not None:
                     yield metric, structure, split, frame

@@ -10,6 +10,8 @@ from freetumor.evaluation.lesions import Matching, match_lesions
 from freetumor.evaluation.overlap import dice, volume_error
 from freetumor.evaluation.surface import average_distance, border_distances, hausdorff95, surface_dice
 
+ACCURACY, SENSITIVITY, SPECIFICITY = "accuracy", "sensitivity", "specificity"
+CATEGORY, PREDICTED, PROBABILITY = "category", "predicted", "probability"  # of a classification: positions, and per category
 EARLY = "sensitivity_early"  # share of detected lesions up to `evaluation.early_mm`, over lesions, not over scans
 
 BETTER = {
@@ -22,10 +24,12 @@ BETTER = {
     "lesion_precision": "higher",
     "f1": "higher",
     "false_positives": "lower",
-    "specificity": "higher",
+    ACCURACY: "higher",
+    SENSITIVITY: "higher",
+    SPECIFICITY: "higher",
     EARLY: "higher",
 }
-COMPARED = ("dice", "surface_dice", "hd95", "lesion_sensitivity", "false_positives", "specificity", EARLY)
+COMPARED = ("dice", "surface_dice", "hd95", "lesion_sensitivity", "false_positives", SPECIFICITY, EARLY)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from freetumor.evaluation.inference import Estimate, random_effects, ratio_blocks
+
 if TYPE_CHECKING:
     import pandas as pd
 
 DEVELOPMENT = "development"
+VALIDATION = "validation"  # training side of a fold: arms may be chosen by it, and nothing is reported of it
 TRAINING = ["fold", "seed"]
 
 
@@ -69,10 +72,29 @@ def cross(frame: "pd.DataFrame", arms: Sequence[str], column: str, unit: Sequenc
     return blocks
 
 
+def reported(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Rows of a score or lesion table that may be reported: all but those of validation cases."""
+    return frame[frame["split"] != VALIDATION]
+
+
 def pooled_ratio(blocks: Sequence[Block], arm: str) -> float:
     """Sum of totals over sum of counts; trainings of a block are averaged."""
     total = sum(block.totals[arm].mean(axis=1).sum() for block in blocks)
     return float(total / sum(block.counts.sum() for block in blocks))
+
+
+def pooled_estimate(frame: "pd.DataFrame", arm: str, confidence: float, baseline: str | None = None) -> Estimate:
+    """A mean over cases, or its difference from the baseline, with patients and trainings random.
+
+    Args:
+        frame: score rows of one metric, structure and split.
+        arm: the arm.
+        confidence: level of the interval.
+        baseline: the arm that is subtracted, on the same cases and trainings.
+    """
+    blocks = cross(frame, [arm] if baseline is None else [arm, baseline], "value")
+    totals = [block.totals[arm] - (block.totals[baseline] if baseline is not None else 0) for block in blocks]
+    return random_effects(ratio_blocks(totals, [block.counts for block in blocks]), confidence)
 
 
 def patient_mean(blocks: Sequence[Block], arm: str) -> float:

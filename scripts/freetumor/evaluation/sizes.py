@@ -31,7 +31,7 @@ SIZES = Schema(
 
 
 def sensitivity_by_size(config: Config, lesions: "pd.DataFrame") -> "pd.DataFrame":
-    """Share of detected lesions per arm, split and size bin, with two-level bootstrap intervals.
+    """Share of detected lesions per arm (or selection), split and size bin, with two-level bootstrap intervals.
 
     Patients (with all their lesions) and trainings are resampled. Where every lesion is found or none is, resampling shows no
     spread; there Wilson's interval is given, with patients as the number of trials.
@@ -46,7 +46,7 @@ def sensitivity_by_size(config: Config, lesions: "pd.DataFrame") -> "pd.DataFram
     rows = []
     tumors = lesions[lesions["structure"] == ANY_TUMOR]
     for split in sorted(set(tumors["split"])):
-        for arm in config.recognition.arms:
+        for arm in config.compared:
             for name in size_bin_names(config.evaluation.size_bins):
                 selected = tumors[(tumors["split"] == split) & (tumors["arm"] == arm) & (tumors["size_bin"] == name)]
                 blocks = cross(selected, [arm], "detected", ("case_id", "lesion")) if len(selected) else []

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from freetumor.core.labels import class_codes, is_tumor, tumor_of
 
+ALL_LESIONS = "all"  # of a classification: the lesions of all categories together
 ANY_TUMOR = "tumor"  # the union of all annotated tumor classes: the primary structure of every comparison
 
 

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from freetumor.core.config import Config
-from freetumor.core.labels import organ_of
 from freetumor.evaluation.comparisons import PRIMARY
 from freetumor.evaluation.inference import NONE, PATIENTS_ONLY
-from freetumor.evaluation.structures import ANY_TUMOR
 from freetumor.figures.differences import SPLITS
-from freetumor.figures.style import metric_name, readable
+from freetumor.figures.style import metric_name, structure_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +28,7 @@ def signed(value: float) -> str:
     """``0.0453`` → ``+0.045``, with a true minus sign; three decimals, fewer above 10."""
     if not math.isfinite(value):
         return "–"
+    value = round(value, 3) + 0.0  # not minus zero
     return (f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}").replace("-", "−")
 
 
@@ -55,11 +54,6 @@ def interval(row: object, confidence: float) -> str:
     if not (math.isfinite(row.ci_low) and math.isfinite(row.ci_high)):
         return "no interval"
     return f"{percent(confidence)} CI {plain(row.ci_low)} to {plain(row.ci_high)}"
-
-
-def structure_name(structure: str) -> str:
-    """``tumor`` → ``any tumor``; ``liver_tumor`` → ``liver tumor``."""
-    return "any tumor" if structure == ANY_TUMOR else f"{readable(organ_of(structure))} tumor"
 
 
 def count(number: int, noun: str) -> str:
@@ -103,6 +97,8 @@ def sentence(row: object, confidence: float, several_structures: bool = False) -
 def opening(config: Config, comparisons: "pd.DataFrame") -> str:
     """What was compared with what, and how many of the primary comparisons showed a difference."""
     baseline, *others = config.recognition.arms
+    chosen = list(config.evaluation.selections)
+    also = f", and so {'was' if len(chosen) == 1 else 'were'} {listing(chosen)}, chosen among them" if chosen else ""
     primary = comparisons[comparisons["family"] == PRIMARY]
     if primary.empty:
         return f"Nothing was compared: the study has no primary comparison with the baseline arm {baseline}."
@@ -114,19 +110,36 @@ def opening(config: Config, comparisons: "pd.DataFrame") -> str:
         counts.append(f"{verdicts.count(NOT_SHOWN)} did not show a difference")
     trained = f"{count(len(config.folds), 'fold')}, {count(len(config.recognition.seeds), 'seed')}"
     return (
-        f"Recognizers trained with {listing(others)} were compared with the baseline {baseline}. All arms trained for "
-        f"{count(config.recognition.training.steps, 'step')} on the same real images, once per fold and seed ({trained}). "
+        f"Recognizers trained with {listing(others)} were compared with the baseline {baseline}{also}. {_training(config)}, "
+        f"once per fold and seed ({trained}). "
         f"Of {count(len(primary), 'primary comparison')} ({metrics}), {listing(counts)}. A difference counts as shown if its "
         f"{percent(confidence)} confidence interval excludes 0 and its p, adjusted for all primary comparisons (Holm), is "
         f"below {1 - confidence:.2g}."
     )
 
 
+def _training(config: Config) -> str:
+    """For how long, and on what, the arms trained."""
+    settings = config.recognition.training
+    if settings.epochs is None:
+        return f"All arms trained for {count(settings.steps, 'step')} on the same real images"
+    return (
+        f"All arms trained for {count(settings.epochs, 'epoch')} on the same real images and what each adds to them, so that "
+        "arms with more samples trained for more steps"
+    )
+
+
 def cautions(config: Config, comparisons: "pd.DataFrame") -> list[str]:
     """What limits the answer, as far as configuration and tables tell."""
     found = []
-    if all(source.kind == "phantom" for source in config.sources):
+    if all(source.kind.endswith("phantom") for source in config.sources):
         found.append("All cases are phantoms made in code: the numbers show that the workflow runs, not how patients fare.")
+    lucky = [name for name, selection in config.evaluation.selections.items() if selection.by == "test"]
+    if lucky:
+        found.append(
+            f"{listing(lucky)}: chosen on the very test cases that are reported, as papers often do. Such a score is "
+            "too high on average, and its p too small; a choice within the training folds is fair."
+        )
     tests = set(comparisons["test"])
     if any(test.startswith(PATIENTS_ONLY) for test in tests):
         found.append(

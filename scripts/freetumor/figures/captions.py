@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from freetumor.core.config import Config
 from freetumor.evaluation.metrics import EARLY
+from freetumor.evaluation.tasks import TASKS
 from freetumor.figures.answers import count, listing, percent, test_names
+from freetumor.figures.contents import CONTENTS
 from freetumor.figures.differences import SPLITS
 from freetumor.figures.flow import Flow
 from freetumor.figures.style import metric_name, readable
@@ -43,19 +45,32 @@ def caption(name: str, facts: Facts) -> Caption:
 def _cohort(facts: Facts) -> Caption:
     flow = facts.flow
     lost = [f"{number:,} {reason}" for reason, number in (("quarantined", flow.quarantined), *flow.excluded.items())]
+    by_kind, sizes, examples = COHORT[CONTENTS[facts.config.task].size]
     text = (
         f"a, Of {count(flow.raw, 'case')}, {flow.analyzed:,} were used ({listing(lost)}): {flow.development:,} for "
         f"development, {flow.pool:,} as a pool without tumor labels, {flow.external:,} for external testing. "
-        "b, All cases that could be read, by source and annotation. c, Tumor volume of the annotated cases with tumor "
-        "(one dot per case; line: median). "
-        "d, Native voxel spacing. e, One example per source: the case with the median tumor volume, in the slice through the "
-        f"middle of its largest tumor (window {_window(facts.config)})."
+        f"b, All cases that could be read, by source and {by_kind}. c, {sizes} (one dot per case; line: median). "
+        f"d, Native voxel spacing. e, {examples} (window {_window(facts.config)})."
     )
     alternative = (
-        f"Flow chart: {flow.raw} cases entered, {flow.analyzed} were used; bar chart of cases by source; strip plot of tumor "
-        "volumes; scatter plot of spacings; axial CT slices with organs and tumors outlined."
+        f"Flow chart: {flow.raw} cases entered, {flow.analyzed} were used; bar chart of cases by source; strip plot of lesion "
+        "sizes; scatter plot of spacings; axial CT slices with organs and tumors outlined."
     )
     return Caption("The cohort.", text, alternative)
+
+
+COHORT = {  # by the size of lesions: kinds of cases, sizes, examples
+    "tumor_ml": (
+        "annotation",
+        "Tumor volume of the annotated cases with tumor",
+        "One example per source: the case with the median tumor volume, in the slice through the middle of its largest tumor",
+    ),
+    "diameter_mm": (
+        "category",
+        "Diameter of the lesions: of the disk of equal area",
+        "One example per category: the lesion with the median diameter, in its surroundings as they are stored",
+    ),
+}
 
 
 def _lesions(facts: Facts) -> Caption:
@@ -100,17 +115,22 @@ def _differences(facts: Facts) -> Caption:
 
 
 def _sizes(facts: Facts) -> Caption:
+    name = f"Lesions {TASKS[facts.config.task].hit} by size"
     if facts.sizes.empty:
-        return Caption("Lesions detected by size.", "No lesions in the test cases.", "Empty plot.")
+        return Caption(f"{name}.", "No lesions in the test cases.", "Empty plot.")
     largest = facts.sizes.groupby(["split", "size_bin"])["lesions"].max().groupby("split").sum()
     numbers = listing([f"{SPLITS.get(split, split)}: {number:,} lesions" for split, number in largest.items()])
     evaluation = facts.config.evaluation
-    text = (
-        f"Share of reference lesions that are detected (one-to-one match with an intersection over union of at least "
-        f"{evaluation.match_iou:g}), by diameter of the ball of equal volume, with {percent(evaluation.confidence)} confidence "
-        f"intervals; {numbers}. Components below {evaluation.min_lesion_ml:g} mL do not count as lesions."
-    )
-    return Caption("Lesions detected by size.", text, "Point plot of the share of detected lesions by lesion diameter and arm.")
+    intervals = f"with {percent(evaluation.confidence)} confidence intervals; {numbers}"
+    texts = {
+        "segmentation": "Share of reference lesions that are detected (one-to-one match with an intersection over union of at "
+        f"least {evaluation.match_iou:g}), by diameter of the ball of equal volume, {intervals}. Components below "
+        f"{evaluation.min_lesion_ml:g} mL do not count as lesions.",
+        "classification": "Share of lesions that are assigned to their category, by diameter of the disk of equal area, "
+        f"{intervals}.",
+    }
+    alternative = f"Point plot of the share of lesions {TASKS[facts.config.task].hit} by lesion diameter and arm."
+    return Caption(f"{name}.", texts[facts.config.task], alternative)
 
 
 def _gate(facts: Facts) -> Caption:
@@ -127,6 +147,63 @@ def _window(config: Config) -> str:
     return f"{low:g} to {high:g} HU".replace("-", "−")
 
 
+def _samples(facts: Facts) -> Caption:
+    text = (
+        "Per category, real lesions of the training part of a fold, which the generators have learned from, and images of each "
+        f"synthesizer, all in one window ({_window(facts.config)}). Both are drawn at random."
+    )
+    return Caption(
+        "Real and synthetic regions.", text, "Grid of CT regions: per category real ones and those of each synthesizer."
+    )
+
+
+def _fidelity(facts: Facts) -> Caption:
+    text = (
+        "How like real ones the synthetic images are: each measure beside what real images reach (gray). Recognized: share of "
+        "images that the baseline recognizer, which has seen no synthetic one, assigns to the category asked for. Similarity "
+        "of two images of a category: far above that of real ones, there are few distinct images. Distance of features: from "
+        "real test images, in the last layer of that recognizer. Nearest training image, and copies: nearer than real test "
+        "images come to one, or more of them, means that the generator copies what it has seen."
+    )
+    return Caption(
+        "Fidelity of the synthetic images.", text, "Dot plots of measures of synthetic images beside those of real ones."
+    )
+
+
+def _curves(facts: Facts) -> Caption:
+    config = facts.config
+    chosen = {
+        "validation": "stars (nested): by the validation part of the training folds",
+        "test": "crosses (optimistic): by the test folds themselves, as papers often do",
+    }
+    ways = {selection.by for selection in config.evaluation.selections.values()}
+    marks = "; ".join(text for by, text in chosen.items() if by in ways)
+    text = (
+        f"Points: test cases of all folds together, mean over {count(len(config.recognition.seeds), 'seed')}, with "
+        f"{percent(config.evaluation.confidence)} confidence intervals that take patients and trainings as random. Synthetic "
+        "samples are added to a classic group, whose point a dotted line starts from."
+        + (f" Selections, each at the mean number of samples that it chose: {marks}." if marks else "")
+    )
+    return Caption("Accuracy by added samples.", text, "Line plot of accuracy against the number of added samples, by kind.")
+
+
+def _confusion(facts: Facts) -> Caption:
+    text = (
+        f"Counts of test cases of all folds, mean over {count(len(facts.config.recognition.seeds), 'seed')}; below, percent of "
+        "the true category. Shown are the baseline, the arms with fewest and with most added samples, and the selections; "
+        "evaluation/confusion.csv holds all arms and seeds."
+    )
+    return Caption("Confusion matrices.", text, "Matrices of true against predicted categories, one per arm.")
+
+
+def _embedding(facts: Facts) -> Caption:
+    text = (
+        "The last layer of recognizers on real test regions of a fold and on classic augmentations of them, arranged by t-SNE. "
+        "Distances between far groups, and sizes of groups, carry no meaning."
+    )
+    return Caption("How recognizers see the lesions.", text, "Scatter plots of test regions, colored by category, one per arm.")
+
+
 CAPTIONS: dict[str, Callable[[Facts], Caption]] = {
     "cohort": _cohort,
     "lesions": _lesions,
@@ -134,4 +211,9 @@ CAPTIONS: dict[str, Callable[[Facts], Caption]] = {
     "differences": _differences,
     "sizes": _sizes,
     "gate": _gate,
+    "samples": _samples,
+    "fidelity": _fidelity,
+    "curves": _curves,
+    "confusion": _confusion,
+    "embedding": _embedding,
 }

@@ -1,4 +1,4 @@
-"""The cohort: where the cases came from, what they hold, and one example slice per source."""
+"""The cohort: where the cases came from, what they hold, and example slices, one per source or category."""
 
 import json
 from collections.abc import Mapping
@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freetumor.core.config import Config
-from freetumor.core.labels import organ_of, tumor_of
+from freetumor.core.labels import tumor_of
 from freetumor.core.tables import CASES, QUARANTINE, read_table
 from freetumor.figures import style, volumes
-from freetumor.figures.flow import Flow, annotation, participant_flow, roles
+from freetumor.figures.contents import CONTENTS, example_cases
+from freetumor.figures.flow import Flow, participant_flow
 from freetumor.preprocessing.store import open_array
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-KINDS = {"with tumor": style.CYCLE[1], "tumor-free": style.CYCLE[0], "unlabeled": style.FAINT}
 PER_ROW = 3  # example slices side by side
-SEVERAL = "several classes"
 
 
 def plot_cohort(config: Config, cases: str | Path, quarantine: str | Path, output: str | Path) -> None:
@@ -36,17 +35,18 @@ def plot_cohort(config: Config, cases: str | Path, quarantine: str | Path, outpu
     flow = participant_flow(table, read_table(quarantine, QUARANTINE))
     examples = example_cases(config, table)
     rows = -(-len(examples) // PER_ROW)
+    titles = ("Flow of cases", "Cases by source", CONTENTS[config.task].title, "Native voxel spacing")
     with style.styled():
         figure = style.new_figure(style.DOUBLE, 88 + 52 * rows)
         grid = figure.add_gridspec(2 + rows, 1, height_ratios=[38, 50] + [52] * rows)
         top = grid[0].subgridspec(1, 2, width_ratios=[1.25, 1])
         middle = grid[1].subgridspec(1, 2, width_ratios=[1.25, 1])
         panels = [figure.add_subplot(cell) for cell in (top[0], top[1], middle[0], middle[1])]
-        for axes, letter, text in zip(panels, "abcd", TITLES, strict=True):
+        for axes, letter, text in zip(panels, "abcd", titles, strict=True):
             style.title(axes, letter, text)
         _draw_flow(panels[0], flow)
         _draw_sources(panels[1], config, table)
-        _draw_volumes(panels[2], config, table)
+        _draw_lesion_sizes(panels[2], config, table)
         _draw_spacings(panels[3], config, table)
         for index in range(rows * PER_ROW):
             if index % PER_ROW == 0:
@@ -58,16 +58,17 @@ def plot_cohort(config: Config, cases: str | Path, quarantine: str | Path, outpu
         style.save(figure, output, cohort_numbers(config, table, flow))
 
 
-TITLES = ("Flow of cases", "Cases by source", "Tumor volume per case", "Native voxel spacing")
-
-
 def cohort_numbers(config: Config, table: "pd.DataFrame", flow: Flow) -> "pd.DataFrame":
     """Every number of the figure: ``panel source group case_id value value_2``."""
     import pandas as pd
 
     rows = [("flow", "", step, "", count, None) for step, count in flow.rows()]
     rows += [("cases", source, kind, "", count, None) for source, kind, count in source_counts(config, table)]
-    rows += [("tumor_ml", row.source, row.group, row.case_id, row.tumor_ml, None) for row in tumor_rows(table).itertuples()]
+    contents = CONTENTS[config.task]
+    rows += [
+        (contents.size, row.source, row.group, row.case_id, getattr(row, contents.size), None)
+        for row in contents.sized(table).itertuples()
+    ]
     rows += [
         ("spacing_mm", row.source, "slice distance, pixel", row.case_id, row.slice_mm, row.pixel_mm)
         for row in spacing_rows(table).itertuples()
@@ -76,38 +77,20 @@ def cohort_numbers(config: Config, table: "pd.DataFrame", flow: Flow) -> "pd.Dat
 
 
 def source_counts(config: Config, table: "pd.DataFrame") -> list[tuple[str, str, int]]:
-    """Cases per source and kind of annotation: (source, kind, count)."""
-    kinds = annotation(table)
+    """Cases per source and kind: (source, kind, count)."""
+    contents = CONTENTS[config.task]
+    kinds = contents.kind(table)
     return [
         (source, kind, int(((table["source"] == source) & (kinds == kind)).sum()))
         for source in _sources(config, table)
-        for kind in KINDS
+        for kind in contents.kinds(config)
     ]
-
-
-def tumor_rows(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Annotated cases with tumor: ``source case_id group tumor_ml``, where group is the tumor class."""
-    found = table[table["labeled"] & (table["tumor_ml"] > 0)]
-    group = found["tumors"].map(lambda names: SEVERAL if "," in names else organ_of(names))
-    return found.assign(group=group)[["source", "case_id", "group", "tumor_ml"]]
 
 
 def spacing_rows(table: "pd.DataFrame") -> "pd.DataFrame":
     """Native spacing: ``source case_id slice_mm pixel_mm``."""
     spacing = [json.loads(text) for text in table["native_spacing"]]
     return table[["source", "case_id"]].assign(slice_mm=[s[0] for s in spacing], pixel_mm=[s[2] for s in spacing])
-
-
-def example_cases(config: Config, table: "pd.DataFrame") -> list[dict]:
-    """One used case per source: the one with the median tumor volume, or else the first with organs."""
-    used = table[roles(table).isin(["development", "pool", "external"]) & table["organs"].ne("")]
-    examples = []
-    for source in _sources(config, used):
-        here = used[used["source"] == source]
-        tumors = here[here["labeled"] & (here["tumor_ml"] > 0)].sort_values(["tumor_ml", "case_id"])
-        chosen = tumors.iloc[len(tumors) // 2] if len(tumors) else here.sort_values("case_id").iloc[0]
-        examples.append(chosen.to_dict())
-    return examples
 
 
 def _sources(config: Config, table: "pd.DataFrame") -> list[str]:
@@ -161,7 +144,7 @@ def _draw_sources(axes: "Axes", config: Config, table: "pd.DataFrame") -> None:
         return style.say_empty(axes, "no cases")
     counts = {(source, kind): count for source, kind, count in source_counts(config, table)}
     left = np.zeros(len(sources))
-    for kind, color in KINDS.items():
+    for kind, color in CONTENTS[config.task].kinds(config).items():
         width = np.array([counts[source, kind] for source in sources])
         if width.sum():
             axes.barh(range(len(sources)), width, left=left, height=0.6, color=color, label=kind)
@@ -176,15 +159,18 @@ def _draw_sources(axes: "Axes", config: Config, table: "pd.DataFrame") -> None:
     return axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, handletextpad=0.5, columnspacing=1.2)
 
 
-def _draw_volumes(axes: "Axes", config: Config, table: "pd.DataFrame") -> None:
-    rows = tumor_rows(table)
+def _draw_lesion_sizes(axes: "Axes", config: Config, table: "pd.DataFrame") -> None:
+    contents = CONTENTS[config.task]
+    rows = contents.sized(table)
     if rows.empty:
         return style.say_empty(axes, "no annotated tumors")
-    groups = style.ordered(rows["group"], config.organs)
+    groups = style.ordered(rows["group"], contents.groups(config))
     for position, group in enumerate(groups):
-        values = np.sort(rows.loc[rows["group"] == group, "tumor_ml"].to_numpy())
+        values = np.sort(rows.loc[rows["group"] == group, contents.size].to_numpy())
         offset = 0.26 * style.spread(len(values), f"cohort {group}")
-        axes.plot(values, position + offset, "o", color=KINDS["with tumor"], markersize=2.6, alpha=0.6, markeredgewidth=0)
+        axes.plot(
+            values, position + offset, "o", color=contents.color(config, group), markersize=2.6, alpha=0.6, markeredgewidth=0
+        )
         middle = float(np.median(values))
         axes.plot([middle, middle], [position - 0.36, position + 0.36], color=style.INK, linewidth=1.4)
         axes.annotate(
@@ -198,8 +184,11 @@ def _draw_volumes(axes: "Axes", config: Config, table: "pd.DataFrame") -> None:
             color=style.MUTED,
         )
     axes.set(xscale="log", yticks=range(len(groups)), yticklabels=[style.readable(group) for group in groups])
-    axes.set(xlabel="tumor volume (mL); line: median", ylim=(len(groups) - 0.5, -0.5))
+    axes.set(xlabel=contents.label, ylim=(len(groups) - 0.5, -0.5))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    low, high = axes.get_xlim()
+    few_decades = high / low < 30  # then 1, 2 and 5 of each decade have room for a number
+    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if few_decades and f"{value:e}"[0] in "25" else "")
     axes.grid(axis="x")
     return axes.tick_params(axis="y", length=0)
 
@@ -243,10 +232,11 @@ def _draw_example(axes: "Axes", config: Config, case: Mapping, table: str | Path
         # The tumor belongs to its organ, so that the organ's outline runs around it.
         volumes.outline(axes, tumor | (label[level] == codes.get(organ, -1)), spacing, color)
         volumes.outline(axes, tumor, spacing, style.TUMOR)
-    volumes.scale_bar(axes, 50.0)
-    axes.set_title(case["source"], fontsize=7)
+    contents = CONTENTS[config.task]
+    volumes.scale_bar(axes, contents.scale_mm)
+    axes.set_title(case[contents.shown_by], fontsize=7)
     if first:
-        style.title(axes, "e", case["source"])
+        style.title(axes, "e", case[contents.shown_by])
         _contour_legend(axes, config)
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from freetumor.core.config import Config
-from freetumor.core.labels import organ_of
 from freetumor.core.tables import LESIONS, SCORES, SUMMARY, read_table
 from freetumor.evaluation.metrics import EARLY
-from freetumor.evaluation.structures import ANY_TUMOR
+from freetumor.evaluation.tasks import TASKS
 from freetumor.figures import style
 
 if TYPE_CHECKING:
@@ -51,10 +50,10 @@ def plot_differences(config: Config, scores: str | Path, lesions: str | Path, su
 
 
 def drawn_comparisons(config: Config, summary: pd.DataFrame) -> pd.DataFrame:
-    """Comparisons of the primary metrics with the baseline, for any tumor; for each structure only if that has none."""
+    """Comparisons of the primary metrics with the baseline, overall; for each structure only if there are none overall."""
     baseline = config.recognition.arms[0]
     chosen = summary[summary["metric"].isin(config.evaluation.primary) & (summary["baseline"] == baseline)]
-    overall = chosen[chosen["structure"] == ANY_TUMOR]
+    overall = chosen[chosen["structure"] == TASKS[config.task].overall]
     return (chosen if overall.empty else overall).reset_index(drop=True)
 
 
@@ -103,7 +102,7 @@ def _draw_panel(
     axes: "Axes", config: Config, cases: pd.DataFrame, comparisons: pd.DataFrame, split: str, metric: str, first: bool
 ) -> None:
     lines = _lines(comparisons, split)
-    colors = style.arm_colors(config.recognition.arms)
+    colors = style.arm_colors(config.compared)
     dots = cases[(cases["split"] == split) & (cases["metric"] == metric)]
     means = comparisons[(comparisons["split"] == split) & (comparisons["metric"] == metric)]
     axes.set_xlim(*_limits(dots["difference"].to_numpy(float), means))
@@ -160,4 +159,4 @@ def _line_names(lines: Sequence[tuple[str, str]]) -> list[str]:
     """The arm, under its structure if there are several structures."""
     if len({structure for structure, _ in lines}) <= 1:
         return [arm for _, arm in lines]
-    return [f"{arm}\n({style.readable(organ_of(structure))})" for structure, arm in lines]
+    return [f"{arm}\n({style.structure_name(structure)})" for structure, arm in lines]

@@ -77,6 +77,11 @@ def picture(path: str | Path, alternative: str, caption: object, number: int) ->
     return element("figure", image, words, id=f"figure-{Path(path).stem}")
 
 
+def section(title: str, *children: object) -> Html:
+    """A part of the page under a heading."""
+    return element("section", element("h2", title), *children)
+
+
 def folded(summary: str, *children: object) -> Html:
     """Content behind a line that opens it; open on paper."""
     return element("details", element("summary", summary), *children)

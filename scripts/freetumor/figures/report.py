@@ -14,9 +14,7 @@ from freetumor.core.files import read_json, write_text
 from freetumor.core.tables import CASES, QUARANTINE, SUMMARY, read_table
 from freetumor.evaluation.arms import ARMS
 from freetumor.evaluation.comparisons import PRIMARY
-from freetumor.evaluation.metrics import COMPARED
 from freetumor.evaluation.sizes import SIZES
-from freetumor.evaluation.structures import ANY_TUMOR
 from freetumor.figures.answers import (
     GAIN,
     LOSS,
@@ -30,15 +28,16 @@ from freetumor.figures.answers import (
     plain,
     sentence,
     signed,
-    structure_name,
     test_names,
     verdict,
 )
 from freetumor.figures.captions import Facts, caption
 from freetumor.figures.differences import SPLITS, drawn_comparisons
 from freetumor.figures.flow import Flow, participant_flow, quarantine_reasons
-from freetumor.figures.html import Html, element, folded, page, picture, table
-from freetumor.figures.style import metric_name, readable
+from freetumor.figures.html import Html, element, folded, page, picture, section, table
+from freetumor.figures.report_arms import arms_section, means_section
+from freetumor.figures.report_classification import classification_sections
+from freetumor.figures.style import metric_name, readable, structure_name
 from freetumor.preprocessing.quarantine import REFUSALS
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ def build_report(
     figures: Sequence[str | Path],
     output: str | Path,
     provenance: Sequence[str | Path] = (),
+    classification: str | Path | None = None,
 ) -> None:
     """Write the report of a study. Its bytes depend on the inputs alone.
 
@@ -76,6 +76,7 @@ def build_report(
         figures: PNG files, in order.
         output: path of the HTML file.
         provenance: provenance files of training jobs.
+        classification: of a classification, table of its rates; ``selections.csv`` and ``claims.csv`` lie beside it.
 
     Raises:
         UserError: if a figure is missing.
@@ -92,20 +93,17 @@ def build_report(
             "main",
             _answer(config, drawn, flow),
             _comparisons(config, comparisons),
+            classification_sections(config, classification) if classification else [],
             _figures(figures, facts),
-            _tables(read_table(arms, ARMS), facts.sizes),
+            means_section(config, read_table(arms, ARMS), facts.sizes),
             _participants(flow, lost),
-            _arms(config),
+            arms_section(config),
             _provenance(provenance),
             _reproduce(config),
         ),
         element("footer", element("p", "Written by the rule that builds the report, from the tables of this study alone.")),
     ]
     write_text(output, page(title, *body))
-
-
-def _section(title: str, *children: object) -> Html:
-    return element("section", element("h2", title), *children)
 
 
 def _answer(config: Config, drawn: "pd.DataFrame", flow: Flow) -> Html:
@@ -121,11 +119,12 @@ def _answer(config: Config, drawn: "pd.DataFrame", flow: Flow) -> Html:
         (str(len(config.recognition.arms)), "arms"),
         (str(len(config.folds)), "folds"),
         (str(len(config.recognition.seeds)), "seeds"),
-        (", ".join(readable(organ) for organ in config.organs), "organs" if len(config.organs) > 1 else "only"),
+        (", ".join(map(readable, config.organs)), "organs" if len(config.organs) > 1 else "only"),
+        *([(", ".join(map(readable, config.categories)), "categories")] if config.categories else []),
     ]
     answer = [element("p", opening(config, drawn)), *([element("ul", by_arm)] if by_arm else [])]
     answer += [element("p", element("em", text)) for text in cautions(config, drawn)]
-    return _section(
+    return section(
         "Answer",
         element("ul", [element("li", element("strong", value), f" {name}") for value, name in facts], class_="facts"),
         element("div", *answer, class_="answer"),
@@ -140,7 +139,7 @@ def _comparisons(config: Config, comparisons: "pd.DataFrame") -> Html:
     if (~primary).any():
         others = _comparison_table(config, "Secondary comparisons, not corrected", comparisons[~primary])
         parts.append(folded(f"Secondary comparisons ({(~primary).sum()})", others))
-    return _section("Comparisons", *parts)
+    return section("Comparisons", *parts)
 
 
 def _comparison_table(config: Config, name: str, rows: "pd.DataFrame") -> Html:
@@ -185,43 +184,7 @@ def _figures(figures: Sequence[str | Path], facts: Facts) -> Html:
         words = caption(path.stem, facts)
         source = element("span", " Numbers: ", element("code", f"figures/{path.stem}.csv"), ".")
         shown.append(picture(path, words.alternative, [element("strong", words.title), " ", words.text, source], number))
-    return _section("Figures", *shown)
-
-
-def _tables(arms: "pd.DataFrame", sizes: "pd.DataFrame") -> Html:
-    arms = arms[arms["metric"].isin(COMPARED) & (arms["structure"] == ANY_TUMOR)]
-    means = [
-        (row.arm, metric_name(row.metric), SPLITS.get(row.split, row.split), plain(row.mean), plain(row.sd), row.cases,
-         row.patients, row.trainings, row.n_missed, row.n_false_alarms)
-        for row in arms.itertuples()
-    ]  # fmt: skip
-    header = (
-        "Arm",
-        "Metric",
-        "Test cases",
-        "Mean",
-        "SD of trainings",
-        "Cases",
-        "Patients",
-        "Trainings",
-        "Missed",
-        "False alarms",
-    )
-    found = [
-        (row.arm, SPLITS.get(row.split, row.split), f"{row.size_bin} mm", row.lesions, row.n_patients,
-         plain(row.detected_share), f"{plain(row.ci_low)} to {plain(row.ci_high)}")
-        for row in sizes.itertuples()
-    ]  # fmt: skip
-    bins = ("Arm", "Test cases", "Diameter", "Lesions", "Patients", "Detected share", "Confidence interval")
-    note = (
-        "Means of any tumor. Missed: predictions without any tumor though there is one; false alarms: the reverse. "
-        "evaluation/arms.csv holds all metrics and structures."
-    )
-    return _section(
-        "Further tables",
-        folded("Means per arm", table(note, header, means, range(3, 10))),
-        folded("Lesions detected by size", table("Lesions detected by diameter", bins, found, range(3, 7))),
-    )
+    return section("Figures", *shown)
 
 
 def _participants(flow: Flow, lost: "pd.DataFrame") -> Html:
@@ -233,29 +196,7 @@ def _participants(flow: Flow, lost: "pd.DataFrame") -> Html:
         parts.append(table("Why cases were put into quarantine (quarantine.tsv names each of them)", header, rows, [2]))
     else:
         parts.append(element("p", "No case was put into quarantine."))
-    return _section("Cases", *parts)
-
-
-def _arms(config: Config) -> Html:
-    rows = []
-    for number, name in enumerate(config.recognition.arms):
-        arm = config.arms[name]
-        painted = config.synthesizers[arm.synthesizer] if arm.synthesizer else None
-        rows.append(
-            (
-                name + (" (baseline)" if number == 0 else ""),
-                arm.synthesizer or "none",
-                painted.painter.kind if painted else "–",
-                painted.gate.kind if painted else "–",
-                painted.mode.replace("_", " ") if painted else "–",
-                arm.lesions if painted else "–",
-                percent(arm.synthetic_share) if painted else "–",
-                arm.augmentation,
-                arm.cutmix.replace("_", " "),
-            )
-        )
-    header = ("Arm", "Synthesizer", "Painter", "Gate", "Mode", "Lesions", "Painted share", "Augmentation", "Cut and join")
-    return _section("Arms", table("What each arm trains on, beside the same real images", header, rows))
+    return section("Cases", *parts)
 
 
 def _provenance(paths: Sequence[str | Path]) -> Html:
@@ -267,9 +208,9 @@ def _provenance(paths: Sequence[str | Path]) -> Html:
             if value not in (None, ""):
                 found.setdefault(name, set()).add(str(value))
     if not found:
-        return _section("Provenance", element("p", "No provenance files were given to this report."))
+        return section("Provenance", element("p", "No provenance files were given to this report."))
     rows = [(name, ", ".join(sorted(values))) for name, values in found.items()]
-    return _section(
+    return section(
         "Provenance", table(f"Software and hardware of {count(len(paths), 'training job')}", ("Fact", "Value"), rows)
     )
 
@@ -277,7 +218,7 @@ def _provenance(paths: Sequence[str | Path]) -> Html:
 def _reproduce(config: Config) -> Html:
     settings = yaml.safe_dump(without_local_paths(config.model_dump(mode="json")), sort_keys=False, width=110)
     command = ".venv/bin/snakemake --cores 4 --configfile study.yaml report"
-    return _section(
+    return section(
         "How to make this again",
         element("p", "The configuration below is complete. Save it as ", element("code", "study.yaml"), " and run:"),
         element("pre", element("code", command)),

@@ -9,12 +9,16 @@ from freetumor.core.config import Config
 from freetumor.core.tables import read_table
 from freetumor.evaluation.lesions import size_bin_names
 from freetumor.evaluation.sizes import SIZES
+from freetumor.evaluation.tasks import TASKS
 from freetumor.figures import style
 from freetumor.figures.differences import SPLITS
+from freetumor.figures.highlights import highlighted
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+MOST = 8  # arms side by side; of more, only the highlighted ones are drawn
 
 
 def plot_sizes(config: Config, sizes: str | Path, output: str | Path) -> None:
@@ -26,8 +30,10 @@ def plot_sizes(config: Config, sizes: str | Path, output: str | Path) -> None:
         output: path of the PNG; PDF and CSV are written beside it.
     """
     table = read_table(sizes, SIZES)
+    if table["arm"].nunique() > MOST:
+        table = table[table["arm"].isin(highlighted(config))]
     splits = style.ordered(table["split"], SPLITS)
-    arms = style.ordered(table["arm"], config.recognition.arms)
+    arms = style.ordered(table["arm"], config.compared)
     with style.styled():
         figure = style.new_figure(style.DOUBLE if len(splits) > 1 else 120.0, 72)
         panels = figure.subplots(1, max(1, len(splits)), squeeze=False, sharey=True)[0]
@@ -37,14 +43,18 @@ def plot_sizes(config: Config, sizes: str | Path, output: str | Path) -> None:
             _draw_panel(axes, config, table[table["split"] == split], arms)
             style.title(axes, chr(ord("a") + index), SPLITS.get(split, split))
         if splits:
-            panels[0].set_ylabel("lesions detected (%)")
-            figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(6, len(arms)))
+            panels[0].set_ylabel(f"lesions {TASKS[config.task].hit} (%)")
+            figure.legend(
+                *panels[0].get_legend_handles_labels(),
+                loc="outside lower center",
+                ncols=min(6 if len(splits) > 1 else 4, len(arms)),
+            )
         style.save(figure, output, table)
 
 
 def _draw_panel(axes: "Axes", config: Config, table: "pd.DataFrame", arms: list[str]) -> None:
     bins = style.ordered(table["size_bin"], size_bin_names(config.evaluation.size_bins))
-    colors, markers = (rule(config.recognition.arms) for rule in (style.arm_colors, style.arm_markers))
+    colors, markers = (rule(config.compared) for rule in (style.arm_colors, style.arm_markers))
     step = 0.66 / max(1, len(arms))
     for index, arm in enumerate(arms):
         here = table[table["arm"] == arm].set_index("size_bin").reindex(bins)

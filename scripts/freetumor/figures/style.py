@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freetumor.core.files import atomic
+from freetumor.core.labels import is_tumor, organ_of
 from freetumor.core.tables import write_table
+from freetumor.evaluation.structures import ALL_LESIONS, ANY_TUMOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +118,11 @@ def arm_markers(arms: Sequence[str]) -> dict[str, str]:
     return {arm: MARKERS[index % len(MARKERS)] for index, arm in enumerate(arms)}
 
 
+def category_colors(categories: Sequence[str]) -> dict[str, str]:
+    """A color per category of lesions, in the order of the study."""
+    return {category: CYCLE[index % len(CYCLE)] for index, category in enumerate(categories)}
+
+
 def organ_colors(organs: Sequence[str]) -> dict[str, str]:
     """A contour color per organ, in the order of the study."""
     return {organ: ORGANS[index % len(ORGANS)] for index, organ in enumerate(organs)}
@@ -145,12 +152,20 @@ METRICS = {
     "false_positives": "false positives per scan",
     "specificity": "specificity",
     "sensitivity_early": "early sensitivity",
+    "macro_auc": "macro AUC",
+    "mcnemar": "McNemar's test",
 }
 
 
 def metric_name(metric: str) -> str:
     """``sensitivity_early`` → ``early sensitivity``: how a metric is called on figures and in the report."""
     return METRICS.get(metric, readable(metric))
+
+
+def structure_name(structure: str) -> str:
+    """``tumor`` → ``any tumor``; ``liver_tumor`` → ``liver tumor``; ``all`` → ``all lesions``; categories as they are."""
+    fixed = {ANY_TUMOR: "any tumor", ALL_LESIONS: "all lesions"}
+    return fixed.get(structure, f"{readable(organ_of(structure))} tumor" if is_tumor(structure) else readable(structure))
 
 
 def title(axes: "Axes", letter: str, text: str) -> None:

@@ -20,14 +20,18 @@ ROLES = ("segmenter", "synthesizer", "recognizer")
 SMOOTHING = 40  # a drawn curve is a running mean over 1/40 of its points
 LEFT_OUT = re.compile(r"learning_rate|^lr$|second|epoch|memory|mib")
 PER_ROW = 3
+FEW = 4  # names that a legend inside a panel holds
 CURVES = {
     "loss": "training loss",
     "loss_generator": "generator loss",
     "loss_discriminator": "discriminator loss",
+    "real_found_real": "real ones found real",
+    "synthetic_found_real": "synthetic ones found real",
     "found": "found by the segmenter",
     "fooled": "taken for real",
     "contrast_hu": "painted contrast (HU)",
     "validation_dice": "validation Dice",
+    "validation_accuracy": "validation accuracy",
 }
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -66,7 +70,7 @@ def plot_training(config: Config, histories: Sequence[str | Path], output: str |
             for axes, curve in zip(grid[line], names, strict=False):
                 _draw_panel(axes, config, here[here["curve"] == curve], role, curve, next(letters, ""))
             if line == 0 or rows[line - 1][0] != role:
-                _legend(grid[line, 0], config, role, here)
+                _legend(grid[line], config, role, here, len(names))
         style.save(figure, output, curves)
 
 
@@ -151,7 +155,7 @@ def _draw_panel(axes: "Axes", config: Config, table: "pd.DataFrame", role: str, 
             _line(axes, *mean_curve(here), color=color, linewidth=1.5)
     style.title(axes, letter, f"{role}: {CURVES.get(curve, style.readable(curve))}")
     axes.set_xlabel("optimizer step")
-    if re.search("dice|found|fooled|accept", curve):
+    if re.search("dice|accuracy|found|fooled|accept|probability", curve):
         axes.set_ylim(-0.03, 1.03)
     axes.locator_params(axis="x", nbins=5)
     axes.grid(axis="y")
@@ -174,12 +178,14 @@ def _colors(config: Config, names: Sequence[str], role: str) -> dict[str, str]:
     return {name: colors.get(name, style.FAINT) for name in style.ordered(names, colors)}
 
 
-def _legend(axes: "Axes", config: Config, role: str, curves: "pd.DataFrame") -> None:
-    """Name the colors of a role once, if there are several."""
+def _legend(row: "np.ndarray", config: Config, role: str, curves: "pd.DataFrame", panels: int) -> None:
+    """Name the colors of a role once, if there are several; many of them in the free space of the row, if it has some."""
     from matplotlib.lines import Line2D
 
     colors = _colors(config, curves["name"].unique(), role)
     if len(colors) > 1:
-        axes.legend(
-            handles=[Line2D([], [], color=color, linewidth=2, label=name) for name, color in colors.items()], loc="best"
-        )
+        handles = [Line2D([], [], color=color, linewidth=2, label=name) for name, color in colors.items()]
+        if len(colors) > FEW and panels < PER_ROW:
+            row[panels].legend(handles=handles, loc="upper left", ncols=1 + len(colors) // 12)
+        else:
+            row[0].legend(handles=handles, loc="best")

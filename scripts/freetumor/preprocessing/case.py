@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from freetumor.core.config import Checks, Preset
 from freetumor.core.files import read_json, sha256_file, sha256_json, write_json
 from freetumor.core.labels import is_tumor, tumor_of
 from freetumor.preprocessing import geometry
@@ -19,30 +17,13 @@ from freetumor.preprocessing.identity import fingerprint, voxel_hash
 from freetumor.preprocessing.orientation import Volume
 from freetumor.preprocessing.quarantine import CaseRefused
 from freetumor.preprocessing.reader import read_image
+from freetumor.preprocessing.recipe import Recipe, numbers, rows_of_numbers
+from freetumor.preprocessing.region import prepare_region
 from freetumor.preprocessing.sites import find_sites, write_sites
 from freetumor.preprocessing.store import write_array
 from freetumor.preprocessing.structures import parse_labels, read_structures
 
 ARRAYS = {"image": "image.b2nd", "label": "label.b2nd", "native": "native.b2nd", "sites": "sites.npz"}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What all cases of a source are prepared by.
-
-    Attributes:
-        preset: the working form.
-        checks: what is refused.
-        codes: code of each structure of the source.
-        host_rule: organs to derive from the CT, and their rule.
-        code: hash of the code.
-    """
-
-    preset: Preset
-    checks: Checks
-    codes: Mapping[str, int]
-    host_rule: Mapping[str, str]
-    code: str
 
 
 def prepare_case(raw: Mapping[str, Any], recipe: Recipe, work: Path) -> dict[str, Any]:
@@ -68,7 +49,7 @@ def prepare_case(raw: Mapping[str, Any], recipe: Recipe, work: Path) -> dict[str
         row = _valid_row(sidecar, key, paths)
         if row is None:
             sidecar.unlink(missing_ok=True)
-            row = _make_arrays(raw, recipe, paths)
+            row = FORMS[recipe.preset.form](raw, recipe, paths)
             outputs = {kind: sha256_file(path) for kind, path in paths.items()}
             write_json(sidecar, {"key": key, "outputs": outputs, "row": row})
     except Exception:
@@ -78,9 +59,11 @@ def prepare_case(raw: Mapping[str, Any], recipe: Recipe, work: Path) -> dict[str
     return {**row, **{kind: path.as_posix() for kind, path in paths.items()}}
 
 
-def _make_arrays(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, Path]) -> dict[str, Any]:
-    """Do the work: read, check, label, crop, resample, write. Returns the row without paths."""
+def prepare_volume(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Do the work for a volume: read, check, label, crop, resample, write. Returns the row without paths."""
     image = read_image(raw["image"], recipe.checks)
+    if min(image.array.shape) < 2:
+        raise CaseRefused("dimensions", raw["image"], "a volume is expected, this is a single slice")
     if recipe.checks.hu:
         check_hounsfield(image.array, raw["image"])
     image = clip_padding(image)
@@ -102,21 +85,28 @@ def _make_arrays(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, Pat
     tumors = [name for name in present if is_tumor(name)]
     tumor_voxels = int(np.isin(label, [recipe.codes[name] for name in tumors]).sum())
     return {
-        **{column: raw[column] for column in ("case_id", "patient_id", "source", "domain", "labeled")},
+        **{column: raw[column] for column in ("case_id", "patient_id", "source", "domain", "labeled", "category")},
         "names": json.dumps({str(code): name for code, name in sorted(names.items())}),
         "shape": json.dumps(list(shape)),
-        "spacing": _numbers(_spacing(image.spacing, box, shape)),
+        "spacing": numbers(_spacing(image.spacing, box, shape)),
         "native_shape": json.dumps(list(label.shape)),
-        "native_spacing": _numbers(image.spacing),
+        "native_spacing": numbers(image.spacing),
         "crop": json.dumps([list(side) for side in box]),
-        "affine": json.dumps([[_rounded(value) for value in line] for line in affine.tolist()]),
+        "affine": rows_of_numbers(affine),
         "organs": ",".join(name for name in present if not is_tumor(name)),
         "tumors": ",".join(tumors),
         "tumor_ml": tumor_voxels * float(np.prod(image.spacing)) / 1000,
+        "diameter_mm": float("nan"),
         "voxel_hash": voxel_hash(image.array),
         "fingerprint": fingerprint(image.array, body),
         "notes": ",".join(image.notes),
     }
+
+
+FORMS: dict[str, Callable[[Mapping[str, Any], Recipe, Mapping[str, Path]], dict[str, Any]]] = {
+    "volume": prepare_volume,
+    "region": prepare_region,
+}
 
 
 def _derive_organs(image: Volume, label: np.ndarray, body: np.ndarray, recipe: Recipe) -> list[str]:
@@ -137,21 +127,12 @@ def _spacing(native: tuple[float, ...], box: geometry.Box, shape: tuple[int, ...
     return [step * (stop - start) / count for step, (start, stop), count in zip(native, box, shape, strict=True)]
 
 
-def _numbers(values: object) -> str:
-    return json.dumps([_rounded(value) for value in values])
-
-
-def _rounded(value: float) -> float:
-    """Nine decimals: a picometer, far below any effect, but free of the last bits of linear algebra."""
-    return round(float(value), 9) + 0.0
-
-
 def _key(raw: Mapping[str, Any], recipe: Recipe) -> str:
     """Hash of all that the result depends on, with the content of every input file."""
     inputs = {str(path): _hash_input(path) for path in (raw["image"], *(e["path"] for e in parse_labels(raw["labels"])))}
     settings = [recipe.preset.model_dump(mode="json"), recipe.checks.model_dump(mode="json"), dict(recipe.codes)]
     row = {name: raw[name] for name in sorted(raw)}
-    return sha256_json([row, inputs, settings, dict(recipe.host_rule), recipe.code])
+    return sha256_json([row, inputs, settings, dict(recipe.host_rule), recipe.outlined, recipe.code])
 
 
 def _hash_input(path: str | Path) -> str:

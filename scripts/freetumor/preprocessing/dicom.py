@@ -48,7 +48,7 @@ def read_series(folder: Path, max_voxels: int) -> Volume:
     headers = _find_slices(folder)
     first = headers[0][1]
     rows, columns = int(first.Rows), int(first.Columns)
-    if len(headers) < 2 or min(rows, columns) < 2:
+    if min(rows, columns) < 2:
         raise CaseRefused("dimensions", folder, f"one 3-D volume is expected, this is {columns} x {rows} x {len(headers)}")
     if len(headers) * rows * columns > max_voxels:
         raise CaseRefused("too_large", folder, f"{columns} x {rows} x {len(headers)} voxels are more than {max_voxels}")
@@ -118,6 +118,13 @@ def _stack(headers: list[tuple[Path, pydicom.Dataset]], folder: Path) -> tuple[l
     positions = np.array([[float(value) for value in header.ImagePositionPatient] for _, header in headers])
     heights = positions @ normal
     order = np.argsort(heights, kind="stable")
+    affine = np.eye(4)
+    affine[:3, 0] = along_row * column_spacing
+    affine[:3, 1] = along_column * row_spacing
+    affine[:3, 3] = positions[order[0]]
+    if len(headers) == 1:
+        affine[:3, 2] = normal * _thickness(first, folder)
+        return [headers[0][0]], affine
     steps = np.diff(heights[order])
     if steps.min() < SAME_PLACE:
         raise CaseRefused("dicom_duplicate_slices", folder, "two different slices lie at the same place")
@@ -125,13 +132,19 @@ def _stack(headers: list[tuple[Path, pydicom.Dataset]], folder: Path) -> tuple[l
     if np.abs(steps - spacing).max() > UNEQUAL * spacing:
         text = f"slice distances from {steps.min():.4g} to {steps.max():.4g} mm: slices are missing"
         raise CaseRefused("dicom_missing_slices", folder, text)
-    positions = positions[order]
-    affine = np.eye(4)
-    affine[:3, 0] = along_row * column_spacing
-    affine[:3, 1] = along_column * row_spacing
-    affine[:3, 2] = (positions[-1] - positions[0]) / (len(positions) - 1)
-    affine[:3, 3] = positions[0]
+    affine[:3, 2] = (positions[order[-1]] - positions[order[0]]) / (len(positions) - 1)
     return [headers[index][0] for index in order], affine
+
+
+def _thickness(header: pydicom.Dataset, folder: Path) -> float:
+    """Slice thickness in mm: all that says how deep a single slice is."""
+    try:
+        thickness = float(header.SliceThickness)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CaseRefused("dicom_inconsistent", folder, "the only slice lacks its thickness") from error
+    if not thickness > 0:
+        raise CaseRefused("dicom_inconsistent", folder, f"the only slice has a thickness of {thickness:g} mm")
+    return thickness
 
 
 def _read_slice(path: Path, shape: tuple[int, int]) -> np.ndarray:

@@ -6,6 +6,7 @@ in a fold, and nothing of an external patient, is seen in its training, not even
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,22 @@ DEVELOPMENT, EXTERNAL, POOL = "development", "external", "pool"
 
 @dataclass(frozen=True)
 class Patient:
-    """A patient of a fold's training side: name, and the study's tumors in any case."""
+    """A patient, and what must be spread over folds and parts.
+
+    Attributes:
+        name: unique over all sources.
+        tumors: the study's tumors in any case.
+        categories: the study's categories of any case.
+    """
 
     name: str
     tumors: frozenset[str]
+    categories: frozenset[str]
+
+    @property
+    def traits(self) -> str:
+        """Name of the group of patients who are alike."""
+        return ",".join(sorted(self.tumors | self.categories))
 
 
 def assign_folds(
@@ -82,6 +95,8 @@ def make_cases(config: Config, volumes: pd.DataFrame) -> pd.DataFrame:
     cases["split"] = np.where(is_external, EXTERNAL, np.where(cases["labeled"], DEVELOPMENT, POOL))
     cases["fold"] = -1
     cases["excluded_because"] = ""
+    if config.categories:
+        cases.loc[~cases["category"].isin(config.categories), "excluded_because"] = "none of the categories of the study"
     relevant = [bool(_structures(row, config.organs)) for _, row in cases.iterrows()]
     cases.loc[~np.array(relevant, bool), "excluded_because"] = "none of the organs of the study"
     cases.loc[is_external & ~cases["labeled"], "excluded_because"] = "external case without tumor labels"
@@ -143,6 +158,9 @@ def _check_cohort(config: Config, cases: pd.DataFrame) -> None:
         raise UserError("sources: no case with annotated tumors is left for development")
     if not any(_tumors(row, config.organs) for _, row in development.iterrows()):
         raise UserError("sources: no labeled development case has a tumor of any of the organs " + ", ".join(config.organs))
+    absent = sorted(set(config.categories).difference(development["category"]), key=config.categories.index)
+    if absent:
+        raise UserError(f"categories: no labeled development case is of the category {' or '.join(absent)}")
     patients = development["patient_id"].nunique()
     if config.cohort.folds > patients:
         raise UserError(f"cohort.folds: {config.cohort.folds} folds, but only {patients} labeled patients")
@@ -152,10 +170,14 @@ def _tumors(row: pd.Series, organs: Sequence[str]) -> set[str]:
     return {name for name in row["tumors"].split(",") if name and organ_of(name) in organs}
 
 
-def _patients(cases: pd.DataFrame, organs: Sequence[str]) -> list[Patient]:
+def _patients(cases: pd.DataFrame, config: Config) -> list[Patient]:
     """Patients of a table, sorted by name."""
     return [
-        Patient(str(name), frozenset().union(*(_tumors(row, organs) for _, row in rows.iterrows())))
+        Patient(
+            str(name),
+            frozenset().union(*(_tumors(row, config.organs) for _, row in rows.iterrows())),
+            frozenset(rows["category"]).intersection(config.categories),
+        )
         for name, rows in cases.groupby("patient_id", sort=True)
     ]
 
@@ -163,16 +185,16 @@ def _patients(cases: pd.DataFrame, organs: Sequence[str]) -> list[Patient]:
 def _divide(config: Config, cases: pd.DataFrame) -> None:
     """Deal the labeled development patients to the folds, in place.
 
-    Patients with the same tumors lie side by side, in a random order, and are dealt one by one to the folds in turn: so
-    neither the sizes of the folds nor their shares of any such group differ by more than one patient.
+    Patients with the same tumors and categories lie side by side, in a random order, and are dealt one by one to the folds
+    in turn: so neither the sizes of the folds nor their shares of any such group differ by more than one patient.
     """
     mine = (cases["split"] == DEVELOPMENT) & (cases["excluded_because"] == "")
     strata: dict[str, list[str]] = {}
-    for patient in _patients(cases[mine], config.organs):
-        strata.setdefault(",".join(sorted(patient.tumors)), []).append(patient.name)
+    for patient in _patients(cases[mine], config):
+        strata.setdefault(patient.traits, []).append(patient.name)
     dealt: list[str] = []
-    for tumors, names in sorted(strata.items()):
-        dealt += [str(name) for name in generator(config.seed, "folds", tumors).permutation(names)]
+    for traits, names in sorted(strata.items()):
+        dealt += [str(name) for name in generator(config.seed, "folds", traits).permutation(names)]
     turn = generator(config.seed, "folds").permutation(config.cohort.folds)
     fold_of = {name: int(turn[place % config.cohort.folds]) for place, name in enumerate(dealt)}
     cases.loc[mine, "fold"] = [fold_of[name] for name in cases.loc[mine, "patient_id"]]
@@ -182,21 +204,23 @@ def make_fold(config: Config, cases: pd.DataFrame, fold: int) -> pd.DataFrame:
     """The cases of a fold with their part: train, validation, test or pool.
 
     Raises:
-        UserError: if fewer than two patients with tumors are left to train and validate on.
+        UserError: if fewer than two patients with tumors are left to train and validate on, or none of some category.
     """
     usable = cases[cases["excluded_because"] == ""].copy()
     development = usable["split"] == DEVELOPMENT
     usable["part"] = ""
     usable.loc[development & (usable["fold"] == fold), "part"] = "test"
     usable.loc[(usable["split"] == EXTERNAL) & usable["labeled"], "part"] = "test"
-    patients = _patients(usable[development & (usable["fold"] != fold)], config.organs)
-    part_of = choose_parts(patients, config, fold)
     learning = development & (usable["fold"] != fold)
+    for category in config.categories:
+        if category not in set(usable.loc[learning, "category"]):
+            raise UserError(f"categories: fold {fold} leaves no patient with the category '{category}' to train on")
+    part_of = choose_parts(_patients(usable[learning], config), config, fold)
     usable.loc[learning, "part"] = [part_of[name] for name in usable.loc[learning, "patient_id"]]
     held_out = set(usable.loc[usable["part"].isin(["test", "validation"]), "patient_id"])
     usable.loc[(usable["split"] == POOL) & ~usable["patient_id"].isin(held_out), "part"] = "pool"
     hidden = learning & (usable["part"] == "pool")
-    usable.loc[hidden, ["labeled", "tumors", "tumor_ml"]] = [False, "", 0.0]
+    usable.loc[hidden, ["labeled", "tumors", "tumor_ml", "category"]] = [False, "", 0.0, ""]
     return usable[usable["part"] != ""].sort_values("case_id", ignore_index=True)
 
 
@@ -204,11 +228,12 @@ def choose_parts(patients: Sequence[Patient], config: Config, fold: int) -> dict
     """The part of each patient on the training side of a fold.
 
     Patients with tumors are put into a random order whose head shows every organ's tumor; training takes the head,
-    validation the tail. Beyond ``cohort.labeled_limit`` the training patients with tumors join the pool.
+    validation the tail, for each group of patients with the same categories. Beyond ``cohort.labeled_limit`` the training
+    patients with tumors join the pool.
     """
     rng = generator(config.seed, "parts", fold)
     shuffled = [patients[index] for index in rng.permutation(len(patients))]
-    diseased = _varied_first([patient for patient in shuffled if patient.tumors])
+    diseased = [patient for patient in shuffled if patient.tumors]
     healthy = [patient for patient in shuffled if not patient.tumors]
     if len(diseased) < 2:
         raise UserError(
@@ -216,11 +241,17 @@ def choose_parts(patients: Sequence[Patient], config: Config, fold: int) -> dict
             "at least 2 are needed"
         )
     share = config.cohort.validation
-    checked = min(max(1, round(share * len(diseased))), len(diseased) - 1)
-    parts = {patient.name: "train" for patient in diseased[: len(diseased) - checked]}
-    for patient in diseased[: len(diseased) - checked][config.cohort.labeled_limit :] if config.cohort.labeled_limit else []:
-        parts[patient.name] = "pool"
-    parts |= {patient.name: "validation" for patient in diseased[len(diseased) - checked :]}
+    heads, parts = [], {}
+    for categories in sorted({patient.categories for patient in diseased}, key=sorted):
+        group = _varied_first([patient for patient in diseased if patient.categories == categories])
+        checked = min(max(1, round(share * len(group))), len(group) - 1)
+        heads.append(group[: len(group) - checked])
+        parts |= {patient.name: "validation" for patient in group[len(group) - checked :]}
+    if not parts:
+        raise UserError(f"cohort.folds: fold {fold} leaves one labeled patient per category, and none to validate on")
+    training = [patient for turn in zip_longest(*heads) for patient in turn if patient]  # one of each group in turn
+    limit = config.cohort.labeled_limit or len(training)
+    parts |= {patient.name: "train" if place < limit else "pool" for place, patient in enumerate(training)}
     free = round(share * len(healthy))
     return parts | {patient.name: "validation" if place < free else "train" for place, patient in enumerate(healthy)}
 

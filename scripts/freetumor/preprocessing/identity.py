@@ -35,13 +35,17 @@ def fingerprint(image: np.ndarray, body: np.ndarray) -> str:
         2 x 12³ hexadecimal digits; :func:`picture` reads them.
     """
     box = find_box(body, 0, (1, 1, 1))
-    result = np.clip(image[tuple(slice(*side) for side in box)], *TISSUE).astype(np.float32)
-    whole = tuple((0, length) for length in result.shape)
-    for axis, matrix in enumerate(to_working_axes(whole, (GRID,) * 3, result.shape)):
-        result = apply_along(matrix, result, axis)
-    result = result - result.mean(dtype=np.float64)
-    deviation = result.std()
-    levels = np.rint(SCALE * result / deviation) if deviation > 0 else result
+    return encode_picture(np.clip(image[tuple(slice(*side) for side in box)], *TISSUE).astype(np.float32))
+
+
+def encode_picture(values: np.ndarray) -> str:
+    """``float32`` values (z, y, x) as 12 x 12 x 12 standardized means, in the hexadecimal text of :func:`fingerprint`."""
+    whole = tuple((0, length) for length in values.shape)
+    for axis, matrix in enumerate(to_working_axes(whole, (GRID,) * 3, values.shape)):
+        values = apply_along(matrix, values, axis)
+    values = values - values.mean(dtype=np.float64)
+    deviation = values.std()
+    levels = np.rint(SCALE * values / deviation) if deviation > 0 else values
     return (np.clip(levels, -127, 127) + 128).astype(np.uint8).tobytes().hex()
 
 

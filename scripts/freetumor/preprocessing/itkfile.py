@@ -43,7 +43,9 @@ def read_itk_file(path: Path, max_voxels: int) -> Volume:
     size = list(reader.GetSize())
     while len(size) > 3 and size[-1] == 1:
         size.pop()
-    if len(size) != 3 or min(size) < 2:
+    if len(size) == 2:
+        size.append(1)
+    if len(size) != 3 or sorted(size)[1] < 2:
         raise CaseRefused("dimensions", path, f"one 3-D volume is expected, this is {' x '.join(map(str, size))}")
     if math.prod(size) > max_voxels:
         raise CaseRefused("too_large", path, f"{' x '.join(map(str, size))} voxels are more than {max_voxels}")
@@ -59,12 +61,16 @@ def read_itk_file(path: Path, max_voxels: int) -> Volume:
 
 
 def _affine(reader: sitk.ImageFileReader) -> np.ndarray:
-    """Affine of the first three dimensions, turned from ITK's left-posterior frame to right-anterior."""
+    """Affine of the first three dimensions, turned from ITK's left-posterior frame to right-anterior.
+
+    A two-dimensional image, whose file says nothing about the third, is taken for an axial slice of 1 mm.
+    """
     dimension = reader.GetDimension()
-    direction = np.reshape(reader.GetDirection(), (dimension, dimension))[:3, :3]
+    used = min(dimension, 3)
+    direction = np.reshape(reader.GetDirection(), (dimension, dimension))[:used, :used]
     affine = np.eye(4)
-    affine[:3, :3] = direction * np.asarray(reader.GetSpacing()[:3])
-    affine[:3, 3] = reader.GetOrigin()[:3]
+    affine[:used, :used] = direction * np.asarray(reader.GetSpacing()[:used])
+    affine[:used, 3] = reader.GetOrigin()[:used]
     return LPS_TO_RAS @ affine
 
 

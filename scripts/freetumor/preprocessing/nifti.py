@@ -77,14 +77,16 @@ def _read_header(stream, path: Path) -> tuple[nibabel.Nifti1Header, int]:  # noq
 
 
 def _check_shape(header: nibabel.Nifti1Header, max_voxels: int, path: Path) -> tuple[int, int, int]:
-    """Lengths along x, y, z; trailing dimensions of length one are dropped."""
+    """Lengths along x, y, z; further dimensions of length one are dropped, and a single slice has length one along z."""
     dim = [int(value) for value in header["dim"]]
     if not 1 <= dim[0] <= 7 or any(length < 1 for length in dim[1 : dim[0] + 1]):
         raise CaseRefused("dimensions", path, f"the header's dimensions are {dim}")
     lengths = dim[1 : dim[0] + 1]
     while len(lengths) > 3 and lengths[-1] == 1:
         lengths.pop()
-    if len(lengths) != 3 or min(lengths) < 2:
+    if len(lengths) == 2:
+        lengths.append(1)
+    if len(lengths) != 3 or sorted(lengths)[1] < 2:
         text = " x ".join(map(str, lengths))
         raise CaseRefused("dimensions", path, f"one 3-D volume is expected, this is {text} (x, y, z, ...)")
     if lengths[0] * lengths[1] * lengths[2] > max_voxels:

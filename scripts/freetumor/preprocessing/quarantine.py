@@ -13,7 +13,7 @@ REFUSALS = {
     "header_invalid": "The header is not one of the format: wrong magic, size, offset or fields.",
     "payload_length": "There are fewer or more voxel bytes than the header promises.",
     "too_large": "The volume has more voxels than `checks.max_voxels`.",
-    "dimensions": "The data are not one 3-D volume: a length below two, or a fourth dimension.",
+    "dimensions": "The data are not one 3-D volume (for regions, or axial slice): a length below two, or a fourth dimension.",
     "voxel_type": "Voxels are complex, colored, or of an unknown type.",
     "scaling": "Slope or intercept is infinite or absurd.",
     "voxel_nan": "A voxel is NaN or infinite.",
@@ -41,6 +41,7 @@ REFUSALS = {
     "label_unknown_value": "A label file has a value that its map does not name.",
     "label_no_structure": "A DICOM label file has none of the segments that its map names.",
     "label_contour": "A contour lies between the slices, outside the image, or in no plane.",
+    "lesion_missing": "Nothing outlines a lesion, of which a region should be taken: no mask, no box, or no voxel in them.",
     "label_empty": "The label files of the case, which should hold an organ, hold no voxel at all.",
     "worker_lost": "The process that worked on the case was killed, most often for lack of memory.",
     "unexpected": "An error that no other code describes; the reason names it.",
@@ -55,6 +56,8 @@ NOTES = {
     "contour_repeated": "A contour was listed twice; the copy was dropped.",
     "tumor_apart": "A tumor has no contact with its organ.",
     "lesion_rescued": "A lesion too small for the working grid was kept as single voxels.",
+    "hu_unproven": "A single slice shows too little to tell whether it is CT in HU; it was taken as it is.",
+    "context_padded": "The image ends near the lesion; around it the region was continued with the outermost pixels.",
     "organ_by_rule": "An organ was derived from the CT by a threshold rule.",
 }
 

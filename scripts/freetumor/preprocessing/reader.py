@@ -28,6 +28,11 @@ def read_image(path: str | Path, checks: Checks) -> Volume:
     Raises:
         CaseRefused: with the code of the first fault found.
     """
+    return canonicalize(read_stored(path, checks))
+
+
+def read_stored(path: str | Path, checks: Checks) -> Volume:
+    """Read a CT image as :func:`read_image` does, but in the orientation of the file: (slice, row, column)."""
     path = Path(path)
     if path.is_dir():
         from freetumor.preprocessing.dicom import read_series
@@ -37,7 +42,7 @@ def read_image(path: str | Path, checks: Checks) -> Volume:
     else:
         volume, slope, intercept = _read_file(path, checks.max_voxels)
     check_size(volume, checks, path)
-    return canonicalize(replace(volume, array=to_int16(volume.array, slope, intercept, path)))
+    return replace(volume, array=to_int16(volume.array, slope, intercept, path))
 
 
 def read_label_file(path: str | Path, checks: Checks) -> Volume:

@@ -16,8 +16,9 @@ from freetumor.core.errors import UserError
 from freetumor.core.progress import Progress
 from freetumor.core.seeding import shard_of
 from freetumor.core.tables import QUARANTINE, RAW_CASES, VOLUMES, make_table, read_table, write_table
-from freetumor.preprocessing.case import ARRAYS, Recipe, prepare_case
+from freetumor.preprocessing.case import ARRAYS, prepare_case
 from freetumor.preprocessing.quarantine import CaseRefused, quarantine_row
+from freetumor.preprocessing.recipe import Recipe
 from freetumor.preprocessing.structures import structure_codes
 
 SMALL_SHARD = 20  # cases; in a smaller part of a source the share of refused cases is left to chance, and not judged
@@ -49,11 +50,13 @@ def preprocess_shard(
     table = read_table(cases, RAW_CASES).sort_values("case_id")
     _check_cases(table, source, cases)
     host_rule = dict(getattr(settings, "host_rule", {}))
+    outlined = getattr(settings, "structure", "")
     recipe = Recipe(
         preset=config.working,
         checks=config.checks,
-        codes=structure_codes(table["labels"], host_rule),
+        codes=structure_codes(table["labels"], [*host_rule, *filter(None, [outlined])]),
         host_rule=host_rule,
+        outlined=outlined,
         code=code_hash(__file__),
     )
     mine = table[[shard_of(case_id, settings.shards) == shard for case_id in table["case_id"]]]

@@ -1,17 +1,22 @@
 """Training of a recognizer: one arm, one fold, one seed."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from freetumor.core.config import Config
+from freetumor.core.config import Config, Training
 from freetumor.core.device import Device
 from freetumor.core.job import run_training
+from freetumor.core.optimization import Supervised
 from freetumor.core.seeding import derive_seed
-from freetumor.core.tables import FOLD_CASES, read_table
 from freetumor.synthesizer.assembly import assemble, segmenter_network
 from freetumor.synthesizer.cases import open_cases
 from freetumor.synthesizer.segmentation import SegmentationTraining
 
+from .arm import ArmJob
 from .batches import ArmBatches, BankLesions, OnlineLesions
+from .classification import plan_classification
+
+Plan = tuple[Training, Callable[[Device], Supervised]]
 
 
 def train_recognizer(
@@ -27,7 +32,7 @@ def train_recognizer(
     segmenter: Path | None = None,
     bank: Path | None = None,
 ) -> None:
-    """Train the recognizer of an arm.
+    """Train the recognizer of an arm for the task of the study.
 
     Args:
         config: the study.
@@ -42,37 +47,24 @@ def train_recognizer(
         segmenter: trained segmenter, if the arm's gate needs it.
         bank: manifest of the bank, if the arm takes lesions from it.
     """
-    table = read_table(cases, FOLD_CASES)
-    settings, recognition = config.arms[arm], config.recognition
-    key = (config.seed, "recognition", fold, seed)  # without the arm: arms share weights, real patches and canvases
-
-    def build(device: Device) -> SegmentationTraining:
-        labeled = open_cases(table, config, "train")
-        canvases = open_cases(table, config, "train", "pool")
-        lesions = None
-        if settings.synthesizer is not None and settings.lesions == "bank":
-            lesions = BankLesions(bank, canvases, config)
-        elif settings.synthesizer is not None:
-            painter = assemble(settings.synthesizer, config, labeled, device.torch, generator, segmenter)
-            lesions = OnlineLesions(painter, canvases, config)
-        batches = ArmBatches(settings, config, labeled, lesions, recognition.training.batch, *key)
-        network = segmenter_network(recognition.network, config, derive_seed(*key, "weights"))
-        validation = open_cases(table, config, "validation")
-        return SegmentationTraining(network, recognition.training, batches, validation, config, device)
-
+    job = ArmJob(config, arm, fold, seed, cases, generator, segmenter, bank)
+    settings, build = TASKS[config.task](job)
+    synthesizer = job.settings.synthesizer
     identity = {
-        "arm": settings.model_dump(mode="json"),
-        "synthesizer": config.synthesizers[settings.synthesizer].model_dump(mode="json") if settings.synthesizer else None,
-        "network": recognition.network.model_dump(mode="json"),
-        "training": recognition.training.model_dump(mode="json"),
+        "arm": job.settings.model_dump(mode="json"),
+        "synthesizer": config.synthesizers[synthesizer].model_dump(mode="json") if synthesizer else None,
+        "network": config.recognition.network.model_dump(mode="json"),
+        "training": settings.model_dump(mode="json"),
         "preset": config.working.model_dump(mode="json"),
         "seed": [config.seed, fold, seed],
+        "task": config.task,
+        "categories": config.categories,
     }
     run_training(
         f"{arm} fold {fold} seed {seed}",
         config,
-        recognition.training,
-        [path for path in (cases, generator, segmenter, bank) if path is not None],
+        settings,
+        job.inputs,
         identity,
         build,
         lambda training: {"recognizer": training.kept},
@@ -80,3 +72,27 @@ def train_recognizer(
         history,
         sidecar,
     )
+
+
+def plan_segmentation(job: ArmJob) -> Plan:
+    """Steps of the training of an arm that segments, and what makes it on a device."""
+    config, arm, training = job.config, job.settings, job.config.recognition.training
+
+    def build(device: Device) -> SegmentationTraining:
+        labeled = open_cases(job.table, config, "train")
+        canvases = open_cases(job.table, config, "train", "pool")
+        lesions = None
+        if arm.synthesizer is not None and arm.lesions == "bank":
+            lesions = BankLesions(job.bank, canvases, config)
+        elif arm.synthesizer is not None:
+            painter = assemble(arm.synthesizer, config, labeled, device.torch, job.generator, job.segmenter)
+            lesions = OnlineLesions(painter, canvases, config)
+        batches = ArmBatches(arm, config, labeled, lesions, training.batch, *job.key)
+        network = segmenter_network(config.recognition.network, config, derive_seed(*job.key, "weights"))
+        validation = open_cases(job.table, config, "validation")
+        return SegmentationTraining(network, training, batches, validation, config, device)
+
+    return training, build
+
+
+TASKS: dict[str, Callable[[ArmJob], Plan]] = {"segmentation": plan_segmentation, "classification": plan_classification}

@@ -1,7 +1,6 @@
 """A synthesizer: shape, texture, painter, compositor and gate behind one call, ``make(patch, organ, rng)``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +14,13 @@ from freetumor.core.weights import load_weights
 
 from .cases import Case, Patch, organ_mask
 from .compositor import composite, soften
+from .gan import ImageSynthesizer
+from .gan_networks import image_generator
 from .gates import Judging, OpenGate, SegmenterGate
 from .networks import build_network
 from .painters import ConstantPainter, DifferencePainter, Painting, TransplantPainter, generator_inputs
 from .shapes import EllipsoidShape, RealShape
-
-ACCEPTED, REFUSED, NO_PLACE, EMPTY = "accepted", "refused", "no_place", "empty"
-
-
-@dataclass(frozen=True)
-class SyntheticCase:
-    """A painted patch and its record. Unless accepted, image and label are the canvas's own."""
-
-    image: np.ndarray  # int16 HU (z, y, x)
-    label: np.ndarray  # uint8 study codes (z, y, x)
-    lesion: np.ndarray  # bool (z, y, x)
-    outcome: str
-    organ: int
-    attempts: int
-    score: float
-    parameters: dict = field(default_factory=dict)
+from .synthetic import ACCEPTED, EMPTY, NO_PLACE, REFUSED, SyntheticCase
 
 
 class TumorSynthesizer:
@@ -125,7 +111,7 @@ def assemble(
     device: torch.device,
     weights: str | Path | None = None,
     segmenter: str | Path | None = None,
-) -> TumorSynthesizer:
+) -> TumorSynthesizer | ImageSynthesizer:
     """Build the synthesizer ``name`` of the configuration.
 
     Args:
@@ -144,6 +130,9 @@ def assemble(
     for path, needed, what in ((weights, settings.trained, "generator"), (segmenter, settings.judged, "segmenter")):
         if needed and path is None:
             raise UserError(f"synthesizers.{name}: needs the trained {what}")
+    if settings.whole_image:
+        generator = load_network(weights, image_generator(settings.painter, config, seed=0), device)
+        return ImageSynthesizer(generator, settings.painter.latent, window, device)
     shape = RealShape(donors, config.organs) if settings.shape.kind == "real" else EllipsoidShape(settings.shape)
     painter: Painting
     if settings.painter.kind == "difference":

@@ -1,16 +1,25 @@
-"""Networks by name: MONAI's where it has them, and the max-pooling 3-D U-Net of FreeTumor, at any width.
+"""Networks by name: MONAI's where it has them, the max-pooling 3-D U-Net of FreeTumor, and the region classifier of Frid-Adar.
 
 Imports of MONAI take seconds, so they happen when one of its networks is asked for.
 """
+
+import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from freetumor.core.config import Network
+from freetumor.core.errors import UserError
 
 
 def build_network(
-    network: Network, in_channels: int, out_channels: int, seed: int, batch_statistics: bool = False
+    network: Network,
+    in_channels: int,
+    out_channels: int,
+    seed: int,
+    batch_statistics: bool = False,
+    size: int | None = None,
 ) -> nn.Module:
     """Build a network with weights drawn from ``seed``; the global generator is left as it was.
 
@@ -20,10 +29,14 @@ def build_network(
         out_channels: channels of the output (logits).
         seed: seed of the weights.
         batch_statistics: `unet3d` only: normalize by batch statistics, also at inference, as published.
+        size: `roi_cnn` only: pixels per axis of the input.
+
+    Raises:
+        UserError: if ``size`` is too small for the network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _BUILDERS[network.name](network, in_channels, out_channels, batch_statistics)
+        return _BUILDERS[network.name](network, in_channels, out_channels, batch_statistics, size)
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -86,11 +99,64 @@ class UNet3D(nn.Module):
         return self.head(x)
 
 
-def _unet3d(network: Network, in_channels: int, out_channels: int, batch_statistics: bool) -> nn.Module:
+class RoiCnn(nn.Module):
+    """The classifier of regions of interest: three unpadded 3 x 3 convolutions, each with a max-pooling, and two dense layers.
+
+    At 64 x 64 pixels, with 32, 64 and 128 channels and three categories it has 1,273,347 parameters. Weights are drawn by
+    Glorot and biases are zero, as in the published framework.
+
+    Args:
+        in_channels: channels of the input.
+        categories: number of outputs.
+        size: pixels per axis of the input.
+        channels: of the three convolutions.
+
+    Attributes:
+        mean: what is subtracted from every input: the mean of the training set, stored with the weights.
+
+    Raises:
+        UserError: if nothing of the input is left after the convolutions.
+
+    Reference:
+        Frid-Adar et al. 2018, section 2.2 and figure 2; that the convolutions are unpadded follows from the number of
+        parameters. Glorot et al. 2010 for the weights.
+    """
+
+    DENSE, DROPOUT = 256, 0.5
+
+    def __init__(self, in_channels: int, categories: int, size: int, channels: Sequence[int] = (32, 64, 128)) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1))
+        layers: list[nn.Module] = []
+        left = size
+        for a, b in itertools.pairwise((in_channels, *channels)):
+            layers += [nn.Conv2d(a, b, 3), nn.ReLU(), nn.MaxPool2d(2)]
+            left = (left - 2) // 2
+        if left < 1:
+            raise UserError(f"patch: 'roi_cnn' needs regions of at least 22 x 22 pixels, got {size} x {size}")
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        self.dense = nn.Sequential(nn.Linear(channels[-1] * left**2, self.DENSE), nn.ReLU())
+        self.dropout = nn.Dropout(self.DROPOUT)
+        self.head = nn.Linear(self.DENSE, categories)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The last layer before the categories: (batch, 256) of images (batch, in_channels, size, size) in 0 to 1."""
+        return self.dense(self.convolutions(x - self.mean))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (batch, categories) of images (batch, in_channels, size, size) in 0 to 1."""
+        return self.head(self.dropout(self.features(x)))
+
+
+def _unet3d(network: Network, in_channels: int, out_channels: int, batch_statistics: bool, _: int | None) -> nn.Module:
     return UNet3D(in_channels, out_channels, network.channels[0], batch_statistics)
 
 
-def _unet(network: Network, in_channels: int, out_channels: int, _: bool) -> nn.Module:
+def _unet(network: Network, in_channels: int, out_channels: int, *_: object) -> nn.Module:
     from monai.networks.nets.unet import UNet
 
     return UNet(
@@ -104,7 +170,7 @@ def _unet(network: Network, in_channels: int, out_channels: int, _: bool) -> nn.
     )
 
 
-def _swin_unetr(network: Network, in_channels: int, out_channels: int, _: bool) -> nn.Module:
+def _swin_unetr(network: Network, in_channels: int, out_channels: int, *_: object) -> nn.Module:
     from monai.networks.nets.swin_unetr import SwinUNETR
 
     return SwinUNETR(
@@ -116,4 +182,10 @@ def _swin_unetr(network: Network, in_channels: int, out_channels: int, _: bool) 
     )
 
 
-_BUILDERS = {"unet": _unet, "unet3d": _unet3d, "swin_unetr": _swin_unetr}
+def _roi_cnn(network: Network, in_channels: int, out_channels: int, _: bool, size: int | None) -> nn.Module:
+    if size is None:
+        raise ValueError("'roi_cnn' needs the size of its input")
+    return RoiCnn(in_channels, out_channels, size, network.channels)
+
+
+_BUILDERS = {"unet": _unet, "unet3d": _unet3d, "swin_unetr": _swin_unetr, "roi_cnn": _roi_cnn}

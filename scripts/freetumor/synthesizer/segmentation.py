@@ -1,7 +1,7 @@
 """Supervised training of a segmentation network: the baseline segmenter, and the recognizers of all arms."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from freetumor.core.config import Config, Training
 from freetumor.core.device import Device
 from freetumor.core.labels import tumor_code
-from freetumor.core.optimization import learning_rate, set_learning_rate
+from freetumor.core.optimization import Supervised
 from freetumor.core.seeding import generator
 
 from .cases import Case, Patch, training_patch, tumor_mask
@@ -52,7 +52,7 @@ class RealBatches:
         return images, labels
 
 
-class SegmentationTraining:
+class SegmentationTraining(Supervised):
     """Trains a segmentation network with Dice and cross-entropy.
 
     Args:
@@ -75,26 +75,15 @@ class SegmentationTraining:
     ) -> None:
         from monai.losses.dice import DiceCELoss
 
-        self.network, self.settings, self.batches, self.validation = (
-            network.to(device.torch),
-            settings,
-            batches,
-            validation,
-        )
-        self.config, self.device = config, device
-        self.window, self.patch = config.working.window, config.working.patch
+        super().__init__(network, settings, device)
+        self.batches, self.validation = batches, validation
+        self.config, self.window, self.patch = config, config.working.window, config.working.patch
         # Dice over the batch: most patches lack most classes, and the Dice of an absent class is noise.
         self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        self.kept: dict[str, Tensor] = {}
-        self.best_score = float("-inf")
 
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step."""
         self.network.train()
-        set_learning_rate(self.optimizer, learning_rate(self.settings, step))
         slots = range(self.device.rank, self.settings.batch, self.device.world)
         patches = [self.batches.sample(step, slot) for slot in slots]
         images = torch.from_numpy(np.stack([window_image(patch.image, self.window) for patch in patches])[:, None])
@@ -103,10 +92,7 @@ class SegmentationTraining:
         with self.device.autocast():
             logits = self.network(images.to(self.device.torch))
         loss = self.loss(logits.float(), labels[:, None].to(self.device.torch))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.device.average_gradients(self.network)
-        self.optimizer.step()
+        self.descend(step, loss)
         return {"loss": loss.item()}
 
     def validate(self, step: int) -> dict[str, float]:
@@ -115,9 +101,7 @@ class SegmentationTraining:
         scores = [self._tumor_dice(case) for case in self.validation]
         known = [score for score in scores if not np.isnan(score)]
         score = float(np.mean(known)) if known else 0.0
-        if self.settings.keep == "last" or score >= self.best_score:  # of equals, the later: it has seen more
-            self.best_score = score
-            self.kept = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+        self.keep(score)
         return {"validation_dice": score}
 
     def _tumor_dice(self, case: Case) -> float:
@@ -129,18 +113,3 @@ class SegmentationTraining:
             if b.any():
                 per_class.append(2 * float((a & b).sum()) / float(a.sum() + b.sum()))
         return float(np.mean(per_class)) if per_class else float("nan")
-
-    def state(self) -> dict[str, Any]:
-        """Network, optimizer and the weights kept so far."""
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "kept": self.kept,
-            "best_score": self.best_score,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from :meth:`state`."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.kept, self.best_score = state["kept"], state["best_score"]

@@ -1,17 +1,23 @@
 """The two trainings of the synthesizer stage: the baseline segmenter, and a generator."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from freetumor.core.config import Config
+from freetumor.core.config import Config, Training
 from freetumor.core.device import Device
 from freetumor.core.errors import UserError
 from freetumor.core.job import run_training
+from freetumor.core.optimization import Trainable, with_steps
 from freetumor.core.seeding import derive_seed
 from freetumor.core.tables import FOLD_CASES, read_table
 
 from .adversarial import AdversarialTraining
 from .assembly import load_segmenter, segmenter_network
 from .cases import open_cases
+from .gan import GanTraining, seen_apart, training_images
+from .regions import open_regions
 from .segmentation import RealBatches, SegmentationTraining
 
 
@@ -58,26 +64,61 @@ def train_segmenter(config: Config, fold: int, cases: Path, weights: Path, histo
 
 
 def train_synthesizer(
-    config: Config, name: str, fold: int, cases: Path, segmenter: Path, weights: Path, history: Path, sidecar: Path
+    config: Config, name: str, fold: int, cases: Path, segmenter: Path | None, weights: Path, history: Path, sidecar: Path
 ) -> None:
-    """Train the generator of synthesizer ``name`` on the labeled and the pool cases of a fold.
+    """Train the generator of synthesizer ``name`` on the training side of a fold.
 
     Args:
         config: the study.
         name: key of ``synthesizers``.
         fold: the fold, part of the seed key.
         cases: the fold table.
-        segmenter: weights of the frozen segmenter.
+        segmenter: weights of the frozen segmenter, if the painter is trained against it.
         weights: output: the generator; the discriminator is written beside it.
         history: output, table of losses.
         sidecar: folder of the resumable checkpoints.
 
     Raises:
-        UserError: if the synthesizer has nothing to train, or no labeled case has an organ.
+        UserError: if the synthesizer has nothing to train, or the training cases do not suit it.
     """
     settings = config.synthesizers[name]
     if not settings.trained:
         raise UserError(f"synthesizers.{name}: the painter '{settings.painter.kind}' has no weights to train")
+    if settings.taught and segmenter is None:
+        raise UserError(f"synthesizers.{name}: is trained against the segmenter, whose weights are missing")
+    job = _JOBS[settings.painter.kind](config, name, fold, cases, segmenter)
+    identity = {
+        "settings": settings.model_dump(mode="json"),
+        "preset": config.working.model_dump(mode="json"),
+        "seed": config.seed,
+        "fold": fold,
+        "categories": config.categories,
+    }
+    run_training(
+        f"synthesizer {name} fold {fold}",
+        config,
+        job.training,
+        [path for path in (cases, segmenter) if path is not None],
+        identity,
+        job.build,
+        job.networks,
+        {"generator": weights, "discriminator": weights.with_name("discriminator.safetensors")},
+        history,
+        sidecar,
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a kind of painter brings to :func:`freetumor.core.job.run_training`."""
+
+    training: Training
+    build: Callable[[Device], Trainable]
+    networks: Callable[[Any], dict[str, dict]]
+
+
+def _against_segmenter(config: Config, name: str, fold: int, cases: Path, segmenter: Path) -> Job:
+    """A difference that the segmenter takes for a tumor, learned from the labeled and the pool cases."""
     table = read_table(cases, FOLD_CASES)
 
     def build(device: Device) -> AdversarialTraining:
@@ -87,24 +128,33 @@ def train_synthesizer(
             raise UserError(f"{cases}: no labeled training case has an organ to paint into")
         return AdversarialTraining(name, fold, config, judge, labeled, pool, device)
 
-    identity = {
-        "settings": settings.model_dump(mode="json"),
-        "preset": config.working.model_dump(mode="json"),
-        "seed": config.seed,
-        "fold": fold,
-    }
-    run_training(
-        f"synthesizer {name} fold {fold}",
-        config,
-        settings.painter.training,
-        [cases, segmenter],
-        identity,
-        build,
-        lambda training: {
-            "generator": training.generator.state_dict(),
-            "discriminator": training.discriminator.state_dict(),
-        },
-        {"generator": weights, "discriminator": weights.with_name("discriminator.safetensors")},
-        history,
-        sidecar,
-    )
+    def networks(training: AdversarialTraining) -> dict[str, dict]:
+        return {"generator": training.generator.state_dict(), "discriminator": training.discriminator.state_dict()}
+
+    return Job(config.synthesizers[name].painter.training, build, networks)
+
+
+def _of_whole_images(config: Config, name: str, fold: int, cases: Path, _: Path | None) -> Job:
+    """Whole images of each category, learned from the training regions and a group of classically augmented ones."""
+    painter = config.synthesizers[name].painter
+    regions = open_regions(read_table(cases, FOLD_CASES), config, "train")
+    missing = [category for index, category in enumerate(config.categories) if all(r.category != index for r in regions)]
+    if missing:
+        raise UserError(f"{cases}: no training case is a '{missing[0]}', one of categories")
+
+    def build(device: Device) -> GanTraining:
+        images, categories = training_images(regions, painter.group, config)
+        return GanTraining(painter, config, images, categories, device, config.seed, "synthesizer", name, fold)
+
+    def networks(training: GanTraining) -> dict[str, dict]:
+        return {"generator": training.generator_state(), "discriminator": training.discriminator_state()}
+
+    samples = (len(regions) + painter.group) // seen_apart(painter.kind, len(config.categories))
+    return Job(with_steps(painter.training, samples), build, networks)
+
+
+_JOBS: dict[str, Callable[..., Job]] = {
+    "difference": _against_segmenter,
+    "dcgan": _of_whole_images,
+    "acgan": _of_whole_images,
+}

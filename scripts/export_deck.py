@@ -1,0 +1,25 @@
+"""Write a deck of real and synthetic images for a Visual Turing Test, with a form to answer in."""
+
+import argparse
+from pathlib import Path
+
+from freetumor.core.errors import run_script
+from freetumor.core.settings import load
+from freetumor.synthesis.deck import export_deck
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument("--cases", type=Path, required=True, help="fold table (Parquet)")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest of a synthesizer of whole images (Parquet)")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="output: the key (CSV); images and form are written to deck/ beside it"
+    )
+    args = parser.parse_args()
+    export_deck(load(args.config), args.cases, args.manifest, args.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,128 @@
+"""Where images come from: the kinds of sources. See ``config``, which re-exports them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .config_parts import Count, Interval, Name, Section, Share, Structure
+
+
+class PhantomSource(Section):
+    """An analytic abdominal CT cohort, made in code."""
+
+    name: Name = Field(description="Name of the source, also of its folder.")
+    kind: Literal["phantom"] = Field(description="An analytic cohort.")
+    split: Literal["development", "external"] = Field(
+        "development",
+        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
+    )
+    domain: Literal["a", "b"] = Field("a", description="The family of scanners and contrast phases; b is the other hospital.")
+    seed: int = Field(0, description="Seed of the cohort.")
+    labeled: int = Field(12, ge=0, description="Cases with tumors, annotated.")
+    tumor_free: int = Field(4, ge=0, description="Annotated cases without any tumor.")
+    unlabeled: int = Field(12, ge=0, description="Cases with organ masks but without tumor annotation.")
+    tumor_organs: list[Literal["liver", "pancreas", "kidney"]] = Field(
+        ["liver", "pancreas", "kidney"], min_length=1, description="Organs that tumors may grow in."
+    )
+    hidden_tumor_share: Share = Field(0.25, description="Share of the unlabeled cases that carry a tumor nobody annotated.")
+    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
+
+
+class ExtraLabels(Section):
+    """A further set of label files of a folder source."""
+
+    files: str = Field(description="Glob pattern; `*` stands for the same text as in `images`.")
+    label_map: dict[int | str, Structure] = Field(description="From the file's integers (or segment names) to structures.")
+
+
+class FolderSource(Section):
+    """A user's own CT: NIfTI, NRRD or MetaImage files, or folders with a DICOM series each."""
+
+    name: Name = Field(description="Name of the source, also of its folder.")
+    kind: Literal["folder"] = Field(description="Files on disk.")
+    split: Literal["development", "external"] = Field(
+        "development",
+        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
+    )
+    domain: str = Field("", description="Free text that names the hospital or scanner.")
+    root: str = Field(
+        ".", description="Folder that the patterns are relative to; `$NAME`, `${NAME:-default}` and `~` are expanded."
+    )
+    images: str = Field(
+        description="Glob pattern of the images (a pattern that matches folders means DICOM series), or a CSV with the columns `image`, `label`, and optionally `case_id`, `patient_id`."
+    )
+    labels: str | None = Field(
+        None,
+        description="Glob pattern of the label files; `*` stands for the same text as in `images`. NIfTI, NRRD, DICOM SEG or RTSTRUCT.",
+    )
+    label_map: dict[int | str, Structure] = Field(
+        default_factory=dict,
+        description="From the file's integers (or segment names) to structures such as `liver` and `liver_tumor`, or `background` to ignore one; the key `*` stands for all others.",
+    )
+    extra_labels: list[ExtraLabels] = Field(
+        default_factory=list,
+        description="Further label files of the same cases; where they overlap, tumors win over organs and later files over earlier ones.",
+    )
+    tumors_annotated: bool = Field(
+        True,
+        description="Whether a case with a label file has its tumors annotated. If false, labels are taken as organ masks only.",
+    )
+    host_rule: dict[Structure, Literal["muscle", "lung"]] = Field(
+        default_factory=dict,
+        description="Organs to derive from the CT by a documented threshold rule, where no mask exists.",
+    )
+    patient: str | None = Field(
+        None,
+        description="Regular expression whose first group, found in the file name, is the patient. Default: the case id.",
+    )
+    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
+
+
+class RoiPhantomSource(Section):
+    """Liver lesions of three classes, made in code: slices with one lesion each, for regions of interest."""
+
+    name: Name = Field(description="Name of the source, also of its folder.")
+    kind: Literal["roi_phantom"] = Field(description="Slices with one analytic lesion each.")
+    split: Literal["development", "external"] = Field(
+        "development",
+        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
+    )
+    domain: str = Field("", description="Free text that names the hospital or scanner.")
+    seed: int = Field(0, description="Seed of the cohort.")
+    lesions: dict[Literal["cyst", "metastasis", "hemangioma"], Count] = Field(
+        {"cyst": 53, "metastasis": 64, "hemangioma": 65},
+        min_length=1,
+        description="Lesions per category; the numbers of Frid-Adar et al. 2018 by default.",
+    )
+    diameter: Interval = Field((10.0, 102.0), description="Least and greatest diameter of a lesion in mm.")
+    ambiguity: Share = Field(
+        0.5, description="How much the appearances of the categories overlap: 0 typical lesions only, 1 hardly separable."
+    )
+    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
+
+
+class RoiFolderSource(Section):
+    """A user's own lesions for classification: slices, crops, or CT volumes with lesion masks, listed in a CSV."""
+
+    name: Name = Field(description="Name of the source, also of its folder.")
+    kind: Literal["roi_folder"] = Field(description="Images of lesions on disk.")
+    split: Literal["development", "external"] = Field(
+        "development",
+        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
+    )
+    domain: str = Field("", description="Free text that names the hospital or scanner.")
+    root: str = Field(
+        ".", description="Folder that the paths are relative to; `$NAME`, `${NAME:-default}` and `~` are expanded."
+    )
+    table: str = Field(
+        description="CSV with the columns `image`, `category`, `patient_id`, and optionally `case_id`, `mask` (a file on the image's grid, non-zero inside the lesion) or `x0 x1 y0 y1` with `slice` (a box in voxels, ends excluded). Without mask and box the lesion fills the middle of the image."
+    )
+    structure: Structure = Field("liver_tumor", description="What the masks and boxes outline, such as `liver_tumor`.")
+    intensity: Interval = Field(
+        (-100.0, 200.0), description="HU that black and white of a picture file (PNG) stand for; CT files hold HU themselves."
+    )
+    pixel_mm: float = Field(1.0, gt=0, description="Pixel size of picture files in mm; CT files hold it themselves.")
+    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
+
+
+Source = Annotated[PhantomSource | FolderSource | RoiPhantomSource | RoiFolderSource, Field(discriminator="kind")]

@@ -1,0 +1,31 @@
+"""Draw the last layer of recognizers on the test regions of a fold as a map (t-SNE)."""
+
+import argparse
+from pathlib import Path
+
+from freetumor.core.errors import run_script
+from freetumor.core.settings import load
+from freetumor.figures.embedding import plot_embedding
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument("--cases", type=Path, required=True, help="fold table (Parquet)")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="trained recognizers, <arm>/seed<k>/weights.safetensors",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+    )
+    args = parser.parse_args()
+    plot_embedding(load(args.config), args.cases, args.weights, args.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

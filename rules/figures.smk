@@ -2,9 +2,7 @@
 
 Needs   the tables of cases, manifests, histories and the evaluation
 Gives   results/<study>/figures/<name>.{png,pdf,csv} and results/<study>/report.html
-Steps   plot_cohort, plot_training, plot_differences, plot_sizes,
-        of a segmentation plot_lesions, plot_gate, of a classification plot_samples, plot_fidelity, plot_curves,
-        plot_confusion, plot_embedding → build_report
+Steps   the plots that `Config.figures` names for the task → build_report
         (plot_canvases: on request, from volumes alone)
 """
 

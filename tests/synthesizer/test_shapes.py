@@ -123,6 +123,13 @@ def test_size_classes_have_their_probabilities_and_axes_their_jitter():
     assert stats.kstest(ratios, stats.uniform(0.8, 0.4).cdf).pvalue > 0.001
 
 
+def test_the_order_of_the_size_classes_changes_no_draw():
+    plain = Shape()
+    turned = Shape(radius=dict(reversed(plain.radius.items())), probability=dict(reversed(plain.probability.items())))
+    chosen = [[EllipsoidShape(s).choose(0, generator("order", i)) for i in range(40)] for s in (plain, turned)]
+    assert chosen[0] == chosen[1]
+
+
 def test_a_drawn_lesion_is_turned():
     settings = Shape(radius={"medium": 12.0}, probability={"medium": 1.0}, jitter=0.5, deformation=0.0)
     patch, tilts = flat_patch(np.ones((40, 40, 40), np.uint8)), []

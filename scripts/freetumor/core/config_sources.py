@@ -7,15 +7,22 @@ from pydantic import Field
 from .config_parts import Count, Interval, Name, Section, Share, Structure
 
 
-class PhantomSource(Section):
-    """An analytic abdominal CT cohort, made in code."""
+class _Source(Section):
+    """What every kind of source has."""
 
     name: Name = Field(description="Name of the source, also of its folder.")
-    kind: Literal["phantom"] = Field(description="An analytic cohort.")
     split: Literal["development", "external"] = Field(
         "development",
         description="`development` cases are divided into folds; `external` cases are only ever tested on.",
     )
+    domain: str = Field("", description="Free text that names the hospital or scanner.")
+    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
+
+
+class PhantomSource(_Source):
+    """An analytic abdominal CT cohort, made in code."""
+
+    kind: Literal["phantom"] = Field(description="An analytic cohort.")
     domain: Literal["a", "b"] = Field("a", description="The family of scanners and contrast phases; b is the other hospital.")
     seed: int = Field(0, description="Seed of the cohort.")
     labeled: int = Field(12, ge=0, description="Cases with tumors, annotated.")
@@ -25,7 +32,6 @@ class PhantomSource(Section):
         ["liver", "pancreas", "kidney"], min_length=1, description="Organs that tumors may grow in."
     )
     hidden_tumor_share: Share = Field(0.25, description="Share of the unlabeled cases that carry a tumor nobody annotated.")
-    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
 
 
 class ExtraLabels(Section):
@@ -35,16 +41,10 @@ class ExtraLabels(Section):
     label_map: dict[int | str, Structure] = Field(description="From the file's integers (or segment names) to structures.")
 
 
-class FolderSource(Section):
+class FolderSource(_Source):
     """A user's own CT: NIfTI, NRRD or MetaImage files, or folders with a DICOM series each."""
 
-    name: Name = Field(description="Name of the source, also of its folder.")
     kind: Literal["folder"] = Field(description="Files on disk.")
-    split: Literal["development", "external"] = Field(
-        "development",
-        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
-    )
-    domain: str = Field("", description="Free text that names the hospital or scanner.")
     root: str = Field(
         ".", description="Folder that the patterns are relative to; `$NAME`, `${NAME:-default}` and `~` are expanded."
     )
@@ -75,19 +75,12 @@ class FolderSource(Section):
         None,
         description="Regular expression whose first group, found in the file name, is the patient. Default: the case id.",
     )
-    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
 
 
-class RoiPhantomSource(Section):
+class RoiPhantomSource(_Source):
     """Liver lesions of three classes, made in code: slices with one lesion each, for regions of interest."""
 
-    name: Name = Field(description="Name of the source, also of its folder.")
     kind: Literal["roi_phantom"] = Field(description="Slices with one analytic lesion each.")
-    split: Literal["development", "external"] = Field(
-        "development",
-        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
-    )
-    domain: str = Field("", description="Free text that names the hospital or scanner.")
     seed: int = Field(0, description="Seed of the cohort.")
     lesions: dict[Literal["cyst", "metastasis", "hemangioma"], Count] = Field(
         {"cyst": 53, "metastasis": 64, "hemangioma": 65},
@@ -98,19 +91,12 @@ class RoiPhantomSource(Section):
     ambiguity: Share = Field(
         0.5, description="How much the appearances of the categories overlap: 0 typical lesions only, 1 hardly separable."
     )
-    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
 
 
-class RoiFolderSource(Section):
+class RoiFolderSource(_Source):
     """A user's own lesions for classification: slices, crops, or CT volumes with lesion masks, listed in a CSV."""
 
-    name: Name = Field(description="Name of the source, also of its folder.")
     kind: Literal["roi_folder"] = Field(description="Images of lesions on disk.")
-    split: Literal["development", "external"] = Field(
-        "development",
-        description="`development` cases are divided into folds; `external` cases are only ever tested on.",
-    )
-    domain: str = Field("", description="Free text that names the hospital or scanner.")
     root: str = Field(
         ".", description="Folder that the paths are relative to; `$NAME`, `${NAME:-default}` and `~` are expanded."
     )
@@ -122,7 +108,6 @@ class RoiFolderSource(Section):
         (-100.0, 200.0), description="HU that black and white of a picture file (PNG) stand for; CT files hold HU themselves."
     )
     pixel_mm: float = Field(1.0, gt=0, description="Pixel size of picture files in mm; CT files hold it themselves.")
-    shards: int = Field(1, ge=1, description="Jobs that preprocessing divides this source into.")
 
 
 Source = Annotated[PhantomSource | FolderSource | RoiPhantomSource | RoiFolderSource, Field(discriminator="kind")]

@@ -47,8 +47,8 @@ class EllipsoidShape:
         self.settings = settings
 
     def choose(self, organ: int, rng: np.random.Generator) -> dict:
-        """Choose a size class."""
-        names = list(self.settings.radius)
+        """Choose a size class; the order in which the configuration lists them does not matter."""
+        names = sorted(self.settings.radius, key=lambda name: (self.settings.radius[name], name))
         return {"size": names[rng.choice(len(names), p=[self.settings.probability[name] for name in names])]}
 
     def draw(self, patch: Patch, organ: int, rng: np.random.Generator, choice: dict) -> Mask | None:

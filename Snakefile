@@ -21,6 +21,7 @@ include: "rules/synthesis.smk"
 include: "rules/recognition.smk"
 include: "rules/evaluation.smk"
 include: "rules/figures.smk"
+include: "rules/realism.smk"
 
 
 wildcard_constraints:

@@ -45,10 +45,12 @@ SYNTHESIZER_WEIGHTS = expand(
 BANKS = expand(
     "results/{study}/fold{fold}/synthesis/{name}/manifest.parquet", study=STUDY.study, fold=STUDY.folds, name=STUDY.banks
 )
+EXPORT_TABLES = {"nifti": "exports.csv", **{kind: f"{kind}/exports.csv" for kind in ("nnunet", "dicom", "monai")}}
 EXPORTS = [
-    f"results/{STUDY.study}/fold{fold}/export/{name}/{'deck' if STUDY.synthesizers[name].whole_image else 'exports'}.csv"
+    f"results/{STUDY.study}/fold{fold}/export/{name}/{table}"
     for fold in STUDY.folds
     for name in STUDY.banks
+    for table in (["deck.csv"] if STUDY.synthesizers[name].whole_image else map(EXPORT_TABLES.get, STUDY.synthesis.exports))
 ]
 FIDELITY = [path.replace("manifest.parquet", "fidelity.csv") for path in BANKS]
 

@@ -2,7 +2,7 @@
 
 Needs   the trained synthesizer and the segmenter of a fold, and the fold table
 Gives   results/<study>/fold<k>/synthesis/<synthesizer>/manifest.parquet and the bank of patches beside it
-Steps   synthesize_shard → merge_manifests (→ export_nifti, export_deck)
+Steps   synthesize_shard → merge_manifests (→ export_nifti, export_nnunet, export_dicom, export_monai, export_deck)
 """
 
 
@@ -27,7 +27,18 @@ rule synthesize_shard:
         networks=optional_flags,
         code=code_hash("synthesize_shard.py"),
         settings=named_settings(
-            "synthesizers", "organs", "task", "categories", "preset", "presets", "seed", "synthesis", "compute.torch_threads"
+            "synthesizers",
+            "organs",
+            "task",
+            "categories",
+            "preset",
+            "presets",
+            "seed",
+            "synthesis.lesions_per_case",
+            "synthesis.lesions_per_volume",
+            "synthesis.images_per_category",
+            "synthesis.shards",
+            "compute.torch_threads",
         ),
     message:
         "Painting shard {wildcards.shard} of fold {wildcards.fold} with {wildcards.synthesizer}"
@@ -81,7 +92,7 @@ rule export_nifti:
     log:
         "results/{study}/logs/export_nifti/fold{fold}-{synthesizer}.log",
     conda:
-        "../envs/torch.yaml"
+        "../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -89,12 +100,112 @@ rule export_nifti:
     params:
         config=CONFIG,
         code=code_hash("export_nifti.py"),
-        settings=settings("synthesis", "organs", "task", "categories"),
+        settings=settings("synthesis.export_cases", "synthesis.export_variants", "organs", "preset", "presets"),
     message:
-        "Exporting painted volumes of {wildcards.synthesizer} in fold {wildcards.fold}"
+        "Exporting NIfTI pairs of {wildcards.synthesizer} in fold {wildcards.fold}"
     shell:
         """
         python scripts/export_nifti.py \
+            --config {params.config:q} \
+            --cases {input.cases:q} \
+            --manifest {input.manifest:q} \
+            --output {output:q} 2>&1 | tee {log:q}
+        """
+
+
+rule export_nnunet:
+    input:
+        cases="results/{study}/fold{fold}/cases.parquet",
+        manifest="results/{study}/fold{fold}/synthesis/{synthesizer}/manifest.parquet",
+    output:
+        "results/{study}/fold{fold}/export/{synthesizer}/nnunet/exports.csv",
+    log:
+        "results/{study}/logs/export_nnunet/fold{fold}-{synthesizer}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("export_nnunet.py"),
+        settings=settings("synthesis", "arms", "recognition.arms", "title", "organs", "preset", "presets"),
+    message:
+        "Exporting a data set for nnU-Net of {wildcards.synthesizer} in fold {wildcards.fold}"
+    shell:
+        """
+        python scripts/export_nnunet.py \
+            --config {params.config:q} \
+            --fold {wildcards.fold} \
+            --synthesizer {wildcards.synthesizer} \
+            --cases {input.cases:q} \
+            --manifest {input.manifest:q} \
+            --output {output:q} 2>&1 | tee {log:q}
+        """
+
+
+rule export_dicom:
+    input:
+        cases="results/{study}/fold{fold}/cases.parquet",
+        manifest="results/{study}/fold{fold}/synthesis/{synthesizer}/manifest.parquet",
+    output:
+        "results/{study}/fold{fold}/export/{synthesizer}/dicom/exports.csv",
+    log:
+        "results/{study}/logs/export_dicom/fold{fold}-{synthesizer}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("export_dicom.py"),
+        settings=settings("synthesis.export_cases", "synthesis.export_variants", "organs", "preset", "presets"),
+    message:
+        "Exporting DICOM series of {wildcards.synthesizer} in fold {wildcards.fold}"
+    shell:
+        """
+        python scripts/export_dicom.py \
+            --config {params.config:q} \
+            --cases {input.cases:q} \
+            --manifest {input.manifest:q} \
+            --output {output:q} 2>&1 | tee {log:q}
+        """
+
+
+rule export_monai:
+    input:
+        cases="results/{study}/fold{fold}/cases.parquet",
+        manifest="results/{study}/fold{fold}/synthesis/{synthesizer}/manifest.parquet",
+    output:
+        "results/{study}/fold{fold}/export/{synthesizer}/monai/exports.csv",
+    log:
+        "results/{study}/logs/export_monai/fold{fold}-{synthesizer}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("export_monai.py"),
+        settings=settings(
+            "synthesis.export_real",
+            "title",
+            "synthesis.export_cases",
+            "synthesis.export_variants",
+            "organs",
+            "preset",
+            "presets",
+        ),
+    message:
+        "Exporting a data list for MONAI of {wildcards.synthesizer} in fold {wildcards.fold}"
+    shell:
+        """
+        python scripts/export_monai.py \
             --config {params.config:q} \
             --cases {input.cases:q} \
             --manifest {input.manifest:q} \

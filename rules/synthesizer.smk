@@ -1,7 +1,8 @@
 """Train the segmenter that judges, and the generators that paint.
 
 Needs   the fold table and the volumes it points to
-Gives   results/<study>/fold<k>/synthesizer/<name>/weights.safetensors and history.csv
+Gives   results/<study>/fold<k>/synthesizer/<name>/weights.safetensors and history.csv; beside them, undeclared, the
+        discriminator of a painter that has one
 Steps   train_segmenter → train_synthesizer
 """
 
@@ -48,7 +49,6 @@ rule train_synthesizer:
         unpack(training_inputs),
     output:
         weights="results/{study}/fold{fold}/synthesizer/{synthesizer}/weights.safetensors",
-        discriminator="results/{study}/fold{fold}/synthesizer/{synthesizer}/discriminator.safetensors",
         history="results/{study}/fold{fold}/synthesizer/{synthesizer}/history.csv",
     log:
         "results/{study}/logs/train_synthesizer/fold{fold}-{synthesizer}.log",

@@ -1,4 +1,4 @@
-"""Draw what became of each synthetic draw, by size class and organ, and the scores of the gate."""
+"""Draw what became of each synthetic draw, by size class, organ and contrast, and what other thresholds would keep."""
 
 import argparse
 from pathlib import Path

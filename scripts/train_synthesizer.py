@@ -1,4 +1,4 @@
-"""Train the generator of a synthesizer against a discriminator, and the frozen segmenter if its painter needs it."""
+"""Train the networks that a synthesizer paints with."""
 
 import argparse
 from pathlib import Path

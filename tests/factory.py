@@ -9,7 +9,8 @@ import pandas as pd
 
 from freetumor.core.config import Config
 from freetumor.core.seeding import generator
-from freetumor.core.tables import FOLD_CASES, write_table
+from freetumor.core.tables import FOLD_CASES, MANIFEST, write_table
+from freetumor.preprocessing.sites import find_sites, write_sites
 from freetumor.preprocessing.store import write_array
 
 NAMES = {1: "liver", 2: "liver_tumor", 3: "pancreas", 4: "pancreas_tumor"}
@@ -31,6 +32,7 @@ def small_config(**changes: object) -> Config:
         "synthesizers": {
             "constant": {"painter": {"kind": "constant"}},
             "copy_paste": {"painter": {"kind": "transplant"}, "shape": {"kind": "real"}},
+            "automaton": {"painter": {"kind": "states"}, "shape": {"kind": "automaton"}},
             "freetumor": {"painter": difference, "gate": {"kind": "segmenter", "threshold": 0.0}},
             "published": {"painter": difference, "gate": {"kind": "segmenter"}, "mode": "as_published"},
         },
@@ -70,8 +72,6 @@ def make_volume(index: int, tumors: bool) -> tuple[np.ndarray, np.ndarray]:
 
 def make_fold(folder: Path, train: int = 3, validation: int = 1, test: int = 2, pool: int = 2) -> Path:
     """Write cases and their fold table; return the table's path. The last test case has no tumor."""
-    import cc3d
-
     rows = []
     parts = ["train"] * train + ["validation"] * validation + ["test"] * test + ["pool"] * pool
     for index, part in enumerate(parts):
@@ -81,17 +81,7 @@ def make_fold(folder: Path, train: int = 3, validation: int = 1, test: int = 2, 
         paths = {key: folder / f"{case_id}.{key}.b2nd" for key in ("image", "label", "native")}
         for key, array in (("image", image), ("label", label), ("native", label)):
             write_array(paths[key], array)
-        sites = {name: np.argwhere(label == code).astype(np.int32) for code, name in NAMES.items() if (label == code).any()}
-        sites["foreground"] = np.argwhere(label > 0).astype(np.int32)
-        lesions = []
-        for code in (2, 4):
-            components = cc3d.connected_components(label == code, connectivity=26)
-            for component in range(1, components.max() + 1):
-                voxels = np.argwhere(components == component)
-                low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
-                lesions.append([code, len(voxels), low[0], high[0], low[1], high[1], low[2], high[2]])
-        sites["lesions"] = np.array(lesions, np.int32).reshape(-1, 8)
-        np.savez(folder / f"{case_id}.sites.npz", **sites)
+        write_sites(folder / f"{case_id}.sites.npz", find_sites(label, NAMES, case_id, SPACING, image))
         rows.append(
             {
                 "case_id": case_id,
@@ -125,6 +115,36 @@ def make_fold(folder: Path, train: int = 3, validation: int = 1, test: int = 2, 
     path = folder / "cases.parquet"
     write_table(pd.DataFrame(rows), path, FOLD_CASES)
     return path
+
+
+def bank_image(folder: Path, name: str, image: np.ndarray) -> dict:
+    """Bank a whole image (n, n) in HU under ``name``; what its manifest row says of its place."""
+    from freetumor.synthesis.bank import crop_lesion
+
+    after = np.rint(image).astype(np.int16)[None]
+    return bank_lesion(folder, name, crop_lesion(np.full_like(after, -1024), after, np.ones(after.shape, bool), (0, 0, 0)))
+
+
+def bank_lesion(folder: Path, name: str, lesion: object) -> dict:
+    """Bank a lesion in a pack of its own."""
+    from freetumor.synthesis.bank import pack_lesion, record_block, write_pack
+
+    block = pack_lesion(lesion)
+    place = {"patch": f"bank/{name}.pack", "corner": json.dumps(list(lesion.corner))} | record_block(block, 0)
+    write_pack(folder / place["patch"], [place], [block], "made")
+    return place
+
+
+EMPTY_ROW = dict.fromkeys(MANIFEST.columns, "") | {
+    "draw": 0,
+    "variant": 0,
+    "seed": 0,
+    "attempts": 1,
+    "outcome": "accepted",
+    "offset": -1,
+    "bytes": 0,
+    **dict.fromkeys(("score", "diameter_mm", "volume_ml", "contrast_hu"), float("nan")),
+}
 
 
 def paint_bank(

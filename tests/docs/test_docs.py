@@ -175,3 +175,22 @@ def test_pre_commit_hooks_download_nothing():
     hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     assert {repository["repo"] for repository in hooks["repos"]} == {"local"}
     assert {hook["language"] for hook in hooks["repos"][0]["hooks"]} <= {"system", "pygrep"}
+
+
+def test_the_monai_example_of_the_readme_runs(tmp_path):
+    import nibabel
+    import numpy as np
+
+    from tests.factory import SPACING, make_volume
+
+    [code] = [text for page, _, text in examples("python") if page.name == "README.md"]
+    names = {}
+    exec(code, names)
+    image, label = make_volume(0, tumors=False)
+    for name, array in (("image", image), ("label", label)):
+        nibabel.save(nibabel.Nifti1Image(array.transpose(2, 1, 0), np.diag([*SPACING[::-1], 1])), tmp_path / f"{name}.nii.gz")
+    transform, paths = names["transform"], {key: str(tmp_path / f"{key}.nii.gz") for key in ("image", "label")}
+    transform.set_random_state(seed=1)
+    results = [transform(paths) for _ in range(6)]
+    assert any(result["painted"] for result in results)
+    assert all(bool((result["label"] == 2).any()) == (result["painted"] > 0) for result in results)

@@ -20,8 +20,8 @@ from freetumor.evaluation.likeness import (
     structural_similarity,
 )
 from freetumor.recognition.classifier import classifier_network, window_images
-from freetumor.synthesis.bank import crop_lesion, write_lesion
 from freetumor.synthesizer.regions import open_regions, plain
+from tests.factory import EMPTY_ROW, bank_image
 from tests.regions import CATEGORIES, make_region, make_region_fold, region_config
 
 SIDE = 32
@@ -110,13 +110,8 @@ def write_bank(folder, images):
     rows = []
     for category, group in images.items():
         for draw, image in enumerate(group):
-            image = np.rint(image).astype(np.int16)[None]
-            path = f"bank/{category}.{draw}.b2"
-            sha = write_lesion(folder / path, crop_lesion(image, np.ones(image.shape, bool), (0, 0, 0)))
-            row = dict.fromkeys(MANIFEST.columns, "") | {"lesion_id": f"{category}.{draw}", "organ": category, "draw": draw}
-            row |= {"seed": draw, "attempts": 1, "synthesizer": "dcgan", "outcome": "accepted", "corner": "[0, 0, 0]"}
-            row |= dict.fromkeys(("score", "diameter_mm", "volume_ml", "contrast_hu"), float("nan"))
-            rows.append(row | {"patch": path, "patch_sha256": sha})
+            row = EMPTY_ROW | {"lesion_id": f"{category}.{draw}", "organ": category, "draw": draw, "seed": draw}
+            rows.append(row | {"synthesizer": "dcgan"} | bank_image(folder, f"{category}.{draw}", image))
     write_table(make_table(rows, MANIFEST), folder / "manifest.parquet", MANIFEST)
     return folder / "manifest.parquet"
 

@@ -27,7 +27,8 @@ from freetumor.core.tables import (
 from freetumor.evaluation.comparisons import analyze
 from freetumor.evaluation.lesions import size_bin
 from freetumor.preprocessing.store import read_array, write_array
-from freetumor.synthesis.bank import crop_lesion, write_lesion
+from freetumor.synthesis.bank import crop_lesion
+from tests.factory import EMPTY_ROW, bank_lesion
 
 ORGANS = ["liver", "pancreas", "kidney"]
 ARMS = ["real", "constant_contrast", "freetumor", "freetumor_as_published"]
@@ -175,7 +176,7 @@ def make_bank(study: Study, synthesizer: str, draws: int = 48) -> None:
         size = ["tiny", "small", "medium", "large"][draw % 4]
         score = float(rng.beta(4, 2)) if synthesizer != "constant_contrast" else float("nan")
         outcome = "no_place" if size == "large" and organ == "pancreas" else "refused" if score < 0.5 else "accepted"
-        row = dict.fromkeys(MANIFEST.columns, "") | {
+        row = EMPTY_ROW | {
             "lesion_id": f"{parent['case_id']}.{draw}",
             "case_id": parent["case_id"],
             "patient_id": parent["patient_id"],
@@ -213,11 +214,9 @@ def paint(volumes: Path, folder: Path, parent: dict, row: dict, rng: np.random.G
     soft = gaussian_filter(mask[box].astype(float), 0.7) * (label[box] > 0)
     painted = np.round(image[box] - 60 * soft).astype(np.int16)
     changed = np.abs(painted.astype(int) - image[box]) > 1
-    lesion = crop_lesion(painted, changed, tuple(low))
-    name = f"patches/{row['lesion_id']}.lesion"
-    digest = write_lesion(folder / name, lesion)
-    corner, middle = json.dumps([int(c) for c in lesion.corner]), json.dumps(center.tolist())
-    return {"patch": name, "patch_sha256": digest, "corner": corner, "center": middle}
+    painted = np.where(changed, painted, image[box])
+    lesion = crop_lesion(image[box], painted, changed, tuple(int(c) for c in low))
+    return bank_lesion(folder, row["lesion_id"], lesion) | {"center": json.dumps(center.tolist())}
 
 
 def make_histories(study: Study) -> None:

@@ -145,7 +145,7 @@ def test_shares_of_outcomes_are_counted_and_sum_to_one(study, drawn):
     shares = table[table["panel"] == "organ"]
     assert np.allclose(shares.groupby(["synthesizer", "group"])["share"].sum(), 1)
     counted = manifests.groupby(["synthesizer", "organ", "outcome"]).size()
-    written = shares.set_index(["synthesizer", "group", "outcome"])["draws"]
+    written = shares[shares["draws"] > 0].set_index(["synthesizer", "group", "outcome"])["draws"]
     assert written.to_dict() == counted.to_dict()
     sizes = table[(table["panel"] == "size") & (table["group"] == NOT_PLACED)]
     assert set(sizes["outcome"]) == {"no_place"}
@@ -189,6 +189,16 @@ def test_bold_lines_are_means_over_runs(study, drawn):
         np.mean([f[(f["name"] == "validation_dice") & (f["step"] == step)]["value"].item() for f in files]) for step in steps
     ]
     assert values == pytest.approx(expected)
+
+
+def test_names_of_the_colors_stand_in_a_free_cell(study, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(style, "save", lambda figure, *_: figures.append(figure))
+    plot_training(study.config, study.histories, tmp_path / "training.png")
+    named = [axes for axes in figures[0].axes if axes.get_legend()]
+    assert len(named) == 2  # synthesizers, whose three panels leave no cell free, and recognizers; there is one segmenter
+    assert [text.get_text() for text in named[0].get_legend().get_texts()] == ["freetumor", "published"]
+    assert not named[1].get_lines()
 
 
 def test_smoothing_keeps_short_curves_and_straight_middles():

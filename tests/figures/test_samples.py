@@ -12,9 +12,10 @@ from freetumor.core.tables import FOLD_CASES, MANIFEST, make_table, read_table, 
 from freetumor.evaluation.fidelity import FIDELITY
 from freetumor.figures.fidelity import plot_fidelity
 from freetumor.figures.samples import EXAMPLES, plot_samples, sample_rows
-from freetumor.synthesis.bank import crop_lesion, read_lesion, write_lesion
+from freetumor.synthesis.bank import read_image
 from freetumor.synthesizer.regions import open_regions, plain
 from tests.conftest import REPOSITORY
+from tests.factory import EMPTY_ROW, bank_image
 from tests.regions import CATEGORIES, make_region, make_region_fold, region_config
 
 
@@ -36,13 +37,8 @@ def manifests(tmp_path_factory):
         folder, rows = tmp_path_factory.mktemp(name), []
         for index, category in enumerate(CATEGORIES):
             for draw in range(count):
-                image = np.rint(make_region(index, 50 + draw, 16, 16)).astype(np.int16)[None]
-                path = f"bank/{category}.{draw}.b2"
-                sha = write_lesion(folder / path, crop_lesion(image, np.ones(image.shape, bool), (0, 0, 0)))
-                row = dict.fromkeys(MANIFEST.columns, "") | {"lesion_id": f"{category}.{draw}", "organ": category, "draw": draw}
-                row |= {"seed": draw, "attempts": 1, "synthesizer": name, "outcome": "accepted", "corner": "[0, 0, 0]"}
-                row |= dict.fromkeys(("score", "diameter_mm", "volume_ml", "contrast_hu"), float("nan"))
-                rows.append(row | {"patch": path, "patch_sha256": sha})
+                row = EMPTY_ROW | {"lesion_id": f"{category}.{draw}", "organ": category, "draw": draw, "synthesizer": name}
+                rows.append(row | bank_image(folder, f"{category}.{draw}", make_region(index, 50 + draw, 16, 16)))
         paths.append(folder / "manifest.parquet")
         write_table(make_table(rows, MANIFEST), paths[-1], MANIFEST)
     return paths
@@ -115,7 +111,7 @@ def test_the_table_names_the_images_that_are_shown(config, table, manifests, dra
         assert row.mean_hu == pytest.approx(plain(regions[row.image], config).mean(), rel=1e-5)
     for row in numbers[numbers["kind"] == "dcgan"].itertuples():
         assert row.image.startswith(row.category)
-        assert row.mean_hu == pytest.approx(read_lesion(manifests[0], made.loc[row.image]).image.mean())
+        assert row.mean_hu == pytest.approx(read_image(manifests[0], made.loc[row.image]).mean())
     assert not numbers.duplicated(["category", "kind", "image"]).any()
 
 

@@ -1,6 +1,5 @@
 """A classification study with a bank, for the tests of recognition."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from freetumor.core.config import Config
 from freetumor.core.seeding import generator
 from freetumor.core.tables import MANIFEST, make_table, write_table
-from freetumor.synthesis.bank import Lesion, write_lesion
+from tests.factory import EMPTY_ROW, bank_image
 from tests.regions import CATEGORIES, make_region_fold, region_config
 
 SIZE, HELD = 32, 6  # pixels of a region, and images per category in the bank
@@ -52,16 +51,9 @@ def image_bank(tmp_path_factory) -> Path:
     folder, rows = tmp_path_factory.mktemp("bank"), []
     for index, category in enumerate(CATEGORIES):
         for draw in range(HELD):
-            image = np.full((1, SIZE, SIZE), 40 * index + draw, np.int16)
-            path = Path("bank") / f"{category}.{draw}.b2"
-            digest = write_lesion(folder / path, Lesion(image, np.ones(image.shape, bool), (0, 0, 0)))
-            rows.append(
-                dict.fromkeys(MANIFEST.columns, "")
-                | {"lesion_id": f"{category}.{draw}", "case_id": f"blank.{category}", "synthesizer": "dcgan", "draw": draw}
-                | {"seed": 0, "organ": category, "outcome": "accepted", "attempts": 1, "corner": json.dumps([0, 0, 0])}
-                | dict.fromkeys(("score", "diameter_mm", "volume_ml", "contrast_hu"), float("nan"))
-                | {"patch": str(path), "patch_sha256": digest}
-            )
+            row = EMPTY_ROW | {"lesion_id": f"{category}.{draw}", "case_id": f"blank.{category}", "synthesizer": "dcgan"}
+            image = np.full((SIZE, SIZE), 40 * index + draw, np.int16)
+            rows.append(row | {"draw": draw, "organ": category} | bank_image(folder, f"{category}.{draw}", image))
     order = generator("tests", "bank").permutation(len(rows))
     write_table(make_table([rows[place] for place in order], MANIFEST), folder / "manifest.parquet", MANIFEST)
     return folder / "manifest.parquet"

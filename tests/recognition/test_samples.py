@@ -5,14 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from freetumor.core.errors import UserError
 from freetumor.core.tables import FOLD_CASES, MANIFEST, read_table, write_table
 from freetumor.core.weights import save_weights
 from freetumor.recognition.arm import ArmJob
-from freetumor.recognition.samples import arm_samples, batch_samples, count_samples, epoch_order, part_samples
+from freetumor.recognition.samples import arm_samples, count_samples, part_samples
 from freetumor.synthesizer.assembly import image_generator
 from freetumor.synthesizer.regions import classic_group, open_regions, plain
 from tests.factory import paint_bank
@@ -111,25 +109,3 @@ def test_images_made_while_training_are_those_of_the_bank(job, classification, r
     online, banked = (arm_samples(job(arm, generator=weights, bank=bank), CPU) for arm in ("online", "many"))
     np.testing.assert_array_equal(online.images, banked.images)
     np.testing.assert_array_equal(online.categories, banked.categories)
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 5))
-def test_what_two_arms_share_comes_in_the_same_order(fewer, more, epoch):
-    small, large = (epoch_order(("key",), epoch, samples) for samples in (fewer, fewer + more))
-    assert large[large < fewer].tolist() == small.tolist()
-    assert sorted(large) == list(range(fewer + more))
-
-
-@given(st.integers(1, 30), st.integers(1, 12))
-def test_every_sample_is_seen_once_per_epoch(samples, batch):
-    epochs, steps = 4, -(-4 * samples // batch)
-    seen = np.concatenate([batch_samples(("key",), step, batch, samples) for step in range(1, steps + 1)])
-    for epoch in range(epochs):
-        assert sorted(seen[epoch * samples : (epoch + 1) * samples]) == list(range(samples))
-
-
-def test_a_batch_depends_on_key_and_step_alone():
-    first = [batch_samples((1, "a"), step, 8, 30).tolist() for step in (1, 2, 9)]
-    assert [batch_samples((1, "a"), step, 8, 30).tolist() for step in (9, 2, 1)] == first[::-1]
-    assert batch_samples((2, "a"), 1, 8, 30).tolist() != first[0]
-    assert first[0] != first[1]

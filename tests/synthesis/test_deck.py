@@ -8,8 +8,8 @@ from PIL import Image
 
 from freetumor.core.errors import UserError
 from freetumor.core.tables import FOLD_CASES, MANIFEST, make_table, read_table, write_table
-from freetumor.synthesis.bank import crop_lesion, write_lesion
 from freetumor.synthesis.deck import KEY, export_deck
+from tests.factory import EMPTY_ROW, bank_image
 from tests.regions import CATEGORIES, make_region, make_region_fold, region_config
 
 IMAGES = 5
@@ -30,14 +30,9 @@ def write_bank(folder, seed=0):
     rows = []
     for index, category in enumerate(CATEGORIES):
         for draw in range(IMAGES):
-            image = np.rint(make_region(index, 100 + draw, 16, 16)).astype(np.int16)[None]
-            path = f"bank/{category}.{draw}.b2"
-            sha = write_lesion(folder / path, crop_lesion(image, np.ones(image.shape, bool), (0, 0, 0)))
-            row = dict.fromkeys(MANIFEST.columns, "") | {"lesion_id": f"{category}.{draw}", "organ": category, "draw": draw}
-            numbers = {"seed": seed + 10 * index + draw, "attempts": 1}
-            numbers |= dict.fromkeys(("score", "diameter_mm", "volume_ml", "contrast_hu"), float("nan"))
-            place = {"synthesizer": "dcgan", "outcome": "accepted", "corner": "[0, 0, 0]", "patch": path, "patch_sha256": sha}
-            rows.append(row | numbers | place)
+            row = EMPTY_ROW | {"lesion_id": f"{category}.{draw}", "organ": category, "draw": draw, "synthesizer": "dcgan"}
+            image = make_region(index, 100 + draw, 16, 16)
+            rows.append(row | {"seed": seed + 10 * index + draw} | bank_image(folder, f"{category}.{draw}", image))
     write_table(make_table(rows, MANIFEST), folder / "manifest.parquet", MANIFEST)
     return folder / "manifest.parquet"
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from freetumor.core.seeding import generator
 from freetumor.core.tables import MANIFEST, read_table
 from freetumor.core.weights import save_weights
-from freetumor.synthesis.bank import read_lesion
-from freetumor.synthesis.shards import blank_canvas, image_key
+from freetumor.synthesis.bank import read_image
+from freetumor.synthesis.shards import Painter, draw_image
 from freetumor.synthesizer.assembly import assemble
 from freetumor.synthesizer.gan_networks import image_generator
 from tests.factory import paint_bank
@@ -74,12 +73,10 @@ def test_the_bank_holds_the_whole_image_that_is_made_from_the_key(config, table,
     synthesizer = assemble("dcgan", config, [], torch.device("cpu"), weights)
     images = set()
     for _, row in read_table(manifest, MANIFEST).iterrows():
-        key = image_key(config, "dcgan", 0, row["organ"], row["draw"])
-        made = synthesizer.make(blank_canvas(config), CATEGORIES.index(row["organ"]), generator(*key))
-        lesion = read_lesion(manifest, row)
-        assert np.array_equal(lesion.image, made.image)
-        assert lesion.label.shape == (1, 16, 16)
-        assert lesion.label.all()
+        made = draw_image(Painter(config, synthesizer, "dcgan", 0), row["organ"], row["draw"])
+        image = read_image(manifest, row)
+        assert image.shape == (16, 16)
+        assert np.array_equal(image, made.image[0])
         assert json.loads(row["corner"]) == [0, 0, 0]
-        images.add(lesion.image.tobytes())
+        images.add(image.tobytes())
     assert len(images) == 18

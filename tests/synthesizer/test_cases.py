@@ -6,10 +6,11 @@ import torch
 from scipy import stats
 
 from freetumor.core.device import Device
+from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
 from freetumor.core.tables import FOLD_CASES, read_table
 from freetumor.preprocessing.store import read_array
-from freetumor.synthesizer.cases import AIR, Case, canvas_patch, open_cases, training_patch, tumor_mask, tumor_patch
+from freetumor.synthesizer.cases import AIR, Case, open_cases, training_patch, tumor_mask, tumor_patch
 from freetumor.synthesizer.inference import predict_volume
 
 SIZE = (16, 16, 16)
@@ -29,7 +30,7 @@ def test_a_pool_case_never_shows_a_tumor_label(table, study, pool):
         assert not tumor_mask(case.read_label()).any()
         assert np.array_equal(case.read_label(), np.where(tumor_mask(on_disk), on_disk - 1, on_disk))
         for _ in range(30):
-            patches = [training_patch(case, SIZE, rng), tumor_patch(case, SIZE, rng), canvas_patch(case, SIZE, rng)[0]]
+            patches = [training_patch(case, SIZE, rng), tumor_patch(case, SIZE, rng)]
             assert not any(tumor_mask(patch.label).any() for patch in patches)
 
 
@@ -102,13 +103,23 @@ def test_patches_for_training_are_drawn_around_tumors_organs_and_anywhere(labele
     assert stats.chisquare(counts, [400, 200, 200]).pvalue > 0.001
 
 
-def test_a_canvas_holds_the_organ_it_names(study, labeled, pool):
-    rng, seen = generator("canvases"), set()
-    for index in range(60):
-        patch, organ = canvas_patch([*labeled, *pool][index % 5], SIZE, rng)
-        assert (patch.label == 2 * study.organs.index(organ) + 1).any()
-        seen.add(organ)
-    assert seen == set(study.organs)
+def test_a_pool_case_offers_places_as_if_nobody_had_annotated_its_tumors(table, study, pool):
+    for case in pool:
+        on_disk = read_array(table.set_index("case_id").loc[case.case_id, "label"])
+        places = case.places(0)
+        codes = on_disk[tuple(places.voxels.T)]
+        assert set(np.unique(codes)) == {1, 2}
+        share = tumor_mask(on_disk, 0).sum() / (on_disk <= 2).sum()
+        assert (codes == 2).mean() > 0.5 * share
+        assert (places.depth > 0).all()
+
+
+def test_places_without_depths_ask_for_preprocessing(table, study, tmp_path):
+    row = table.iloc[0].copy()
+    row["sites"] = str(tmp_path / "old.npz")
+    np.savez(row["sites"], liver=np.zeros((3, 3), np.int32), lesions=np.zeros((0, 8), np.int32))
+    with pytest.raises(UserError, match=r"old\.npz: holds no depths of liver; preprocess the volume again"):
+        Case(row, study.organs, hide_tumors=False).places(0)
 
 
 class Pointwise(torch.nn.Module):

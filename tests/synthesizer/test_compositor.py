@@ -1,16 +1,18 @@
 """Outside the lesion nothing changes, and the label is what changed."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import stats
+from scipy import ndimage, stats
 
+from freetumor.core.labels import organ_code
 from freetumor.core.seeding import generator
-from freetumor.synthesizer.assembly import ACCEPTED
-from freetumor.synthesizer.cases import canvas_patch
 from freetumor.synthesizer.compositor import composite, soften
+from freetumor.synthesizer.gates import OpenGate
 
 SHAPE = (3, 4, 5)
 CHANGES = arrays(np.float32, SHAPE, elements=st.floats(-3000, 3000, width=32))
@@ -37,6 +39,29 @@ def test_every_voxel_is_the_blend_or_the_old_value(image, change, alpha, toleran
     assert result.image.dtype == np.int16
 
 
+@pytest.mark.parametrize("rim", [False, True])
+def test_what_is_painted_on_stays_as_it_was(rim):
+    rng = generator("inputs")
+    image, rendered = rng.integers(-500, 500, (4, 5, 6), dtype=np.int16), rng.normal(0, 300, (4, 5, 6)).astype(np.float32)
+    mask = np.zeros((4, 5, 6), bool)
+    alpha = np.zeros((4, 5, 6), np.float32)
+    mask[1:3, 2:4, 1:5], alpha[1:3, 2:4, 1:5] = True, 0.5
+    before = [array.copy() for array in (image, rendered, alpha, mask)]
+    result = composite(image, rendered, alpha, mask, 1.0, rim)
+    assert all(np.array_equal(a, b) for a, b in zip((image, rendered, alpha, mask), before, strict=True))
+    assert np.array_equal(result.image[~mask], image[~mask])
+    assert (result.image != image).sum() > 10
+    assert not np.shares_memory(result.image, image)
+
+
+def test_a_weight_of_zero_paints_nothing():
+    image = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    nothing = np.zeros(image.shape, np.float32)
+    result = composite(image, nothing + 999, nothing, nothing > 0, 1.0, blurred_rim=False)
+    assert np.array_equal(result.image, image)
+    assert not result.lesion.any()
+
+
 def test_shapes_that_differ_are_refused():
     image, other = np.zeros((2, 2, 2), np.int16), np.zeros((2, 2, 3), np.float32)
     with pytest.raises(ValueError, match="one shape"):
@@ -54,6 +79,22 @@ def test_the_weight_of_a_half_space_is_the_normal_distribution():
     assert np.abs(rim[10:50, 1, 1] - stats.norm.cdf(depth / 2.0)[10:50]).max() < 2e-3
 
 
+@given(
+    arrays(bool, (6, 7, 9), elements=st.sampled_from([True, False, False])),
+    arrays(bool, (6, 7, 9)),
+    st.tuples(*[st.floats(0.5, 5)] * 3),
+    st.floats(0.0, 4),
+    st.booleans(),
+)
+def test_the_weight_is_the_filtered_mask(mask, host, spacing, sigma, rim):
+    """Whether the mask touches the border (it goes on beyond it) or not, and however far the blur reaches."""
+    blurred = ndimage.gaussian_filter(mask.astype(float), [sigma / s for s in spacing], truncate=4, mode="nearest")
+    expected = np.where(host if rim else mask & host, blurred, 0)
+    alpha = soften(mask, host, spacing, sigma, rim)
+    assert alpha.dtype == np.float32
+    np.testing.assert_allclose(alpha, expected, atol=2e-6)
+
+
 @given(arrays(bool, SHAPE), arrays(bool, SHAPE), st.booleans())
 def test_the_weight_is_zero_outside_the_organ(mask, host, rim):
     alpha = soften(mask, host, (1.0, 1.0, 1.0), 1.5, rim)
@@ -63,47 +104,42 @@ def test_the_weight_is_zero_outside_the_organ(mask, host, rim):
     assert rim or (alpha[~mask] == 0).all()
 
 
-def paint(synthesizer, study, case, key):
-    patch, name = canvas_patch(case, study.working.patch, generator("canvas", *key))
-    organ = study.organs.index(name)
-    return patch, organ, synthesizer.make(patch, organ, generator("make", *key))
+def paint(synthesizer, cases, number, key):
+    """Up to ``number`` lesions in turn in ``cases``, whatever a gate would say of them."""
+    synthesizer = copy.copy(synthesizer)
+    synthesizer.gate = OpenGate()
+    for index in range(4 * number):
+        case = cases[index % len(cases)]
+        made = synthesizer.make(case, index // len(cases) % 2, generator("make", *key, index))
+        if made.accepted:
+            number -= 1
+            yield made
+        if number == 0:
+            return
 
 
 @pytest.mark.parametrize(("name", "wanted"), [("constant", 340), ("copy_paste", 330), ("freetumor", 330)])
 def test_in_a_thousand_lesions_no_voxel_outside_the_label_differs(study, synthesizers, labeled, pool, name, wanted):
-    cases = [*labeled, *pool]
     tolerance = study.synthesizers[name].compositor.tolerance
     accepted = differing = 0
-    for index in range(4 * wanted):
-        patch, organ, made = paint(synthesizers[name], study, cases[index % len(cases)], (name, index))
-        change = np.abs(made.image.astype(np.int32) - patch.image)
-        if made.outcome != ACCEPTED:
-            assert np.array_equal(made.image, patch.image)
-            assert np.array_equal(made.label, patch.label)
-            continue
+    for made in paint(synthesizers[name], [*labeled, *pool], wanted, (name,)):
         accepted += 1
+        change = np.abs(made.image.astype(np.int32) - made.canvas.image)
         differing += int((change[~made.lesion] != 0).sum())
         assert np.array_equal(change > tolerance, made.lesion)
-        assert (made.label[made.lesion] == 2 * organ + 2).all()
-        assert np.array_equal(made.label[~made.lesion], patch.label[~made.lesion])
-        assert (patch.label[made.lesion] == 2 * organ + 1).all()
-        if accepted == wanted:
-            break
+        assert (made.canvas.label[made.lesion] == organ_code(made.organ)).all()
     assert differing == 0
     assert accepted == wanted
 
 
-def test_the_published_rim_changes_voxels_that_the_label_does_not_cover(study, synthesizers, labeled):
+def test_the_published_rim_changes_voxels_that_the_label_does_not_cover(synthesizers, labeled):
     """Defect `blurred_rim`: the same lesions, painted with and without it."""
-    synthesizer = synthesizers["constant"]
     outside = []
     for rim in (False, True):
+        synthesizer = copy.copy(synthesizers["constant"])
         synthesizer.blurred_rim = rim
-        total = 0
-        for index in range(20):
-            patch, _, made = paint(synthesizer, study, labeled[0], ("rim", index))
-            total += int(((made.image != patch.image) & (made.label == patch.label)).sum())
-        outside.append(total)
-    synthesizer.blurred_rim = False
+        painted = list(paint(synthesizer, labeled, 20, ("rim",)))
+        assert len(painted) == 20
+        outside.append(sum(int(((made.image != made.canvas.image) & ~made.lesion).sum()) for made in painted))
     assert outside[0] == 0
     assert outside[1] > 1000

@@ -9,7 +9,7 @@ from freetumor.core.config import Painter, Texture
 from freetumor.core.seeding import generator
 from freetumor.synthesizer.cases import Patch
 from freetumor.synthesizer.painters import ConstantPainter
-from freetumor.synthesizer.shapes import Mask
+from freetumor.synthesizer.synthetic import Brush, Mask
 from freetumor.synthesizer.textures import make_texture
 
 SHAPE, SPACING = (10, 14, 12), (3.0, 1.5, 1.5)
@@ -24,7 +24,8 @@ def canvas(values):
 def render(values, seed=0, **settings):
     painter = ConstantPainter(Painter(kind="constant", **settings), Texture())
     patch = canvas(values)
-    return patch.image, *painter.render(patch, 0, WHOLE, np.ones(SHAPE, np.float32), generator("test", seed))
+    brush = Brush(patch, 0, WHOLE, np.ones(SHAPE, np.float32), generator("test", seed))
+    return patch.image, *painter.render([brush])[0]
 
 
 def texture(seed):

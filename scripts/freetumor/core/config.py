@@ -23,7 +23,7 @@ from .config_parts import (
     Triple,
 )
 from .config_sources import ExtraLabels, FolderSource, PhantomSource, RoiFolderSource, RoiPhantomSource, Source
-from .config_synthesizer import DEFECTS, Compositor, Gate, Painter, Shape, Synthesizer, Texture
+from .config_synthesizer import DEFECTS, Compositor, Gate, Growth, Painter, Placement, Shape, Sizes, Synthesizer, Texture
 
 __all__ = [
     "DEFECTS",
@@ -37,9 +37,11 @@ __all__ = [
     "ExtraLabels",
     "FolderSource",
     "Gate",
+    "Growth",
     "Network",
     "Painter",
     "PhantomSource",
+    "Placement",
     "Preset",
     "Recognition",
     "RoiFolderSource",
@@ -47,6 +49,7 @@ __all__ = [
     "Segmenter",
     "Selection",
     "Shape",
+    "Sizes",
     "Source",
     "Synthesis",
     "Synthesizer",
@@ -58,7 +61,7 @@ __all__ = [
 
 FIGURES = {  # by task, and whether there is a bank
     ("segmentation", False): ["cohort", "training", "differences", "sizes"],
-    ("segmentation", True): ["cohort", "lesions", "training", "differences", "sizes", "gate"],
+    ("segmentation", True): ["cohort", "lesions", "realism", "training", "differences", "sizes", "gate"],
     ("classification", False): ["cohort", "training", "differences", "curves", "confusion", "embedding", "sizes"],
     ("classification", True): [
         "cohort",
@@ -106,6 +109,9 @@ class Arm(Section):
         description="Cut-and-join of patches; `independent_axes` is the published defect: image and label are cut along axes drawn apart.",
     )
     lesions: Literal["online", "bank"] = Field("online", description="Paint while training, or take lesions from the bank.")
+    variants: int | None = Field(
+        None, ge=1, description="`bank`: use only this many of the draws per canvas, the first ones; all if empty."
+    )
     synthetic_share: Share = Field(0.5, description="Share of each batch that is painted on, if there is a synthesizer.")
     group: int = Field(
         0,
@@ -127,9 +133,27 @@ class Synthesis(Section):
         description="Synthesizers whose bank is made; those that arms take from the bank are added.",
     )
     lesions_per_case: int = Field(4, ge=1, description="Draws per canvas.")
+    lesions_per_volume: int = Field(
+        1,
+        ge=1,
+        description="Draws that share a painted volume, in which they never touch; the others are volumes of their own.",
+    )
     shards: int = Field(2, ge=1, description="Jobs the canvases are divided into; the result does not depend on it.")
     images_per_category: int = Field(100, ge=1, description="Images per category in the bank of a synthesizer of whole images.")
-    export_cases: int = Field(4, ge=0, description="Volumes written as NIfTI pairs by the target `export`.")
+    exports: Annotated[list[Literal["nifti", "nnunet", "dicom", "monai"]], Distinct] = Field(
+        ["nifti"],
+        description="What the target `export` writes: NIfTI pairs, a raw data set for nnU-Net, DICOM series with segmentations for viewers, NIfTI pairs with a data list for MONAI.",
+    )
+    export_cases: int | None = Field(
+        4, ge=0, description="Canvases whose painted volumes are exported, the first by id; all if empty."
+    )
+    export_variants: int | None = Field(1, ge=1, description="Painted versions exported per canvas; all if empty.")
+    export_real: bool = Field(
+        True, description="`nnunet`, `monai`: the labeled training and validation cases join the painted volumes."
+    )
+    nnunet_id: int = Field(
+        900, ge=1, le=999, description="Number of the nnU-Net data set of the first bank and fold; the others follow."
+    )
     deck_images: int = Field(
         10,
         ge=1,

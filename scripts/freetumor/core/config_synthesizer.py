@@ -3,20 +3,42 @@
 See ``config``, which re-exports them.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .config_parts import Interval, Network, NotNegative, Positive, Section, Share, Training, _ordered
+from .config_parts import Count, Interval, Network, NotNegative, Positive, Section, Share, Structure, Training, _ordered
 
 
-class Shape(Section):
-    """Lesion masks."""
+class Growth(Section):
+    """Growth of a tumor by a cellular automaton, up to the volume of the ball of its size class."""
 
-    kind: Literal["ellipsoid", "real"] = Field(
-        "ellipsoid",
-        description="`ellipsoid`: randomly deformed, in size classes; `real`: the mask of a real training lesion.",
+    limits: dict[Structure, Interval] = Field(
+        default_factory=dict,
+        description="Per organ the HU between which tissue is divided into three levels of density; above is a wall (published: 100 to 160 for liver and pancreas, 140 to 200 for kidney). An organ that is not named takes its own: from half a spread below its median to two and a half above, the spread being the distance of its 16% quantile from its median.",
     )
+    smoothing: float = Field(
+        1.0, ge=0, description="Gaussian in mm against noise before levels are told apart (published: none)."
+    )
+    acceptance: tuple[Share, Share, Share] = Field(
+        (1.0, 0.3, 0.1), description="Chance that a cell accepts an infection, from the least dense level to the densest."
+    )
+    tries: int = Field(3, ge=1, description="Neighbors that a cell turns to in a step, until one accepts.")
+    pressure: int = Field(5, ge=1, description="Times that a wall must be pressed within a step to break.")
+    max_steps: int = Field(300, ge=1, description="Steps after which growth ends, whatever the size.")
+    satellite_share: Share = Field(1 / 3, description="Share of the tumors with satellites.")
+    satellites: Annotated[tuple[Count, Count], AfterValidator(_ordered)] = Field(
+        (3, 9), description="Least and greatest number of satellites."
+    )
+    satellite_distance: Positive = Field(10.0, description="Greatest distance of a satellite from the first cell in mm.")
+    necrosis_share: Share = Field(0.5, description="Share of the large tumors with a necrotic core.")
+    necrosis_after: int = Field(50, ge=0, description="Steps that a tumor must have grown to be large.")
+
+
+class Sizes(Section):
+    """Size classes of lesions."""
+
     radius: dict[str, Positive] = Field(
         {"tiny": 5.0, "small": 8.0, "medium": 12.0, "large": 18.0},
         description="Nominal semi-axis of each size class in mm.",
@@ -25,21 +47,36 @@ class Shape(Section):
         {"tiny": 0.25, "small": 0.3, "medium": 0.25, "large": 0.2},
         description="Probability of each size class; they sum to one.",
     )
-    jitter: Share = Field(0.25, description="Each semi-axis is uniform within this share around the nominal one.")
-    deformation: float = Field(
-        0.25, ge=0, le=1, description="Standard deviation of the displacement, as a share of the radius."
-    )
-    max_depth_ratio: Positive = Field(
-        2.0, description="A semi-axis is at most this multiple of the organ's greatest depth in the patch."
-    )
 
     @model_validator(mode="after")
-    def _classes_agree(self) -> "Shape":
+    def _classes_agree(self) -> "Sizes":
         if set(self.radius) != set(self.probability):
             raise ValueError("radius and probability must name the same size classes")
         if abs(sum(self.probability.values()) - 1) > 1e-6:
             raise ValueError("the probabilities must sum to one")
         return self
+
+
+class Shape(Sizes):
+    """Lesion masks."""
+
+    kind: Literal["ellipsoid", "automaton", "real"] = Field(
+        "ellipsoid",
+        description="`ellipsoid`: randomly deformed, in size classes; `automaton`: grown, in the same size classes; `real`: the mask of a real training lesion.",
+    )
+    by_organ: dict[Structure, Sizes] = Field(
+        default_factory=dict, description="Size classes of single organs, where they differ from the above."
+    )
+    jitter: Share = Field(0.25, description="Each semi-axis is uniform within this share around the nominal one.")
+    deformation: float = Field(
+        0.25, ge=0, le=1, description="Standard deviation of the displacement, as a share of the radius."
+    )
+    max_depth_ratio: Positive = Field(2.0, description="A semi-axis is at most this multiple of the organ's greatest depth.")
+    growth: Growth = Field(Growth(), description="`automaton`: how it grows.")
+
+    def sizes(self, organs: Sequence[str]) -> list[Sizes]:
+        """The size classes of each of ``organs``."""
+        return [self.by_organ.get(organ, self) for organ in organs]
 
 
 class Texture(Section):
@@ -52,13 +89,76 @@ class Texture(Section):
     level: Interval = Field((0.5, 0.55), description="The mean over values above 0.12 is uniform in this interval.")
 
 
+class Autoencoder(Section):
+    """Networks that turn a window of CT into a grid of latents and back."""
+
+    fold: int = Field(
+        2,
+        ge=1,
+        description="Voxels per axis that are folded into channels before the first convolution; it works on 1 / fold³ of the cells.",
+    )
+    channels: Annotated[list[Count], Field(min_length=1)] = Field(
+        [32], description="Channels per level; every level but the first halves the resolution once more."
+    )
+    latent: int = Field(4, ge=1, description="Channels of the latents (8 in DiffTumor).")
+    divergence: float = Field(
+        1e-4,
+        ge=0,
+        description="Weight of the Kullback-Leibler divergence of the latents from a normal distribution, beside L1.",
+    )
+    training: Training = Field(
+        Training(steps=300, learning_rate=2e-3, batch=4, weight_decay=0.0), description="Its training, the first phase."
+    )
+
+
+class Denoiser(Section):
+    """The network that turns noise into the latents of a tumor."""
+
+    channels: Annotated[list[Count], Field(min_length=1)] = Field(
+        [32, 64], description="Channels per level; every level but the first halves the resolution."
+    )
+    timesteps: int = Field(200, ge=2, description="Steps of the noising process.")
+    predicts: Literal["velocity", "noise"] = Field(
+        "velocity",
+        description="What it is trained to predict; `noise` as published, but ill-posed where few steps start: at pure noise.",
+    )
+    average: Share = Field(0.995, description="Decay of the moving average of its weights that is kept.")
+    training: Training = Field(
+        Training(steps=500, learning_rate=1e-3, batch=8, weight_decay=0.0), description="Its training, the second phase."
+    )
+
+
+class Diffusion(Section):
+    """A latent diffusion of tumors (DiffTumor family)."""
+
+    autoencoder: Autoencoder = Autoencoder()
+    denoiser: Denoiser = Denoiser()
+    margin: int = Field(4, ge=0, description="Least voxels around a lesion, per side, that the networks see.")
+    early_mm: Positive = Field(20.0, description="Lesions of at most this equivalent-sphere diameter are early.")
+    early_steps: int = Field(4, ge=1, description="Sampling steps of an early lesion, at most `denoiser.timesteps`.")
+    late_steps: int = Field(50, ge=1, description="Sampling steps of any other lesion, at most `denoiser.timesteps`.")
+
+    @model_validator(mode="after")
+    def _steps_are_few(self) -> "Diffusion":
+        for key, steps in (("early_steps", self.early_steps), ("late_steps", self.late_steps)):
+            if steps > self.denoiser.timesteps:
+                raise ValueError(f"{key}: must be at most denoiser.timesteps = {self.denoiser.timesteps}, got {steps}")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Voxels per axis that the deepest level of the denoiser sees as one; the networks see windows of a multiple of it."""
+        return self.autoencoder.fold * 2 ** (len(self.autoencoder.channels) + len(self.denoiser.channels) - 2)
+
+
 class Painter(Section):
     """What fills the mask."""
 
-    kind: Literal["constant", "difference", "transplant", "dcgan", "acgan"] = Field(
-        description="`constant`: a texture of constant contrast (SynTumor family); `difference`: a learned difference (FreeTumor); `transplant`: the pixels of a real lesion (copy-paste). On an empty canvas: `dcgan`, a generator per category; `acgan`, one generator told the category."
+    kind: Literal["constant", "states", "difference", "diffusion", "transplant", "dcgan", "acgan"] = Field(
+        description="`constant`: a texture of constant contrast (SynTumor family); `states`: a texture whose contrast follows the states of a grown tumor (Pixel2Cancer family; needs the shape `automaton`); `difference`: a learned difference (FreeTumor); `diffusion`: a latent diffusion (DiffTumor family); `transplant`: the pixels of a real lesion (copy-paste). On an empty canvas: `dcgan`, a generator per category; `acgan`, one generator told the category."
     )
-    contrast: Interval = Field((65.0, 145.0), description="`constant`: contrast in HU; uniform.")
+    contrast: Interval = Field((65.0, 145.0), description="`constant`, `states`: contrast in HU; uniform.")
+    necrosis: Interval = Field((90.0, 110.0), description="`states`: further contrast of necrosis in HU; uniform.")
     network: Network = Field(Network(name="unet3d", channels=[8]), description="`difference`: generator and discriminator.")
     training: Training = Field(
         Training(steps=300, learning_rate=1e-3, schedule="constant", batch=4),
@@ -74,9 +174,10 @@ class Painter(Section):
         description="`dcgan`, `acgan`: classically augmented samples per fold that the generator learns from, with the originals.",
     )
     adversarial_weight: float = Field(0.1, ge=0, description="`difference`: weight of the discriminator against the segmenter.")
+    diffusion: Diffusion = Field(Diffusion(), description="`diffusion`: its networks, their trainings and sampling.")
     polarity: Literal["subtract", "add"] = Field(
         "subtract",
-        description="`difference`: abdomen subtracts tanh(G), chest adds sigmoid(G). `constant`: darker than the organ, or (lung) denser.",
+        description="`difference`: abdomen subtracts tanh(G), chest adds sigmoid(G). `constant`, `states`: darker than the organ, or (lung) denser.",
     )
     smoothing: float = Field(
         1.0,
@@ -85,6 +186,15 @@ class Painter(Section):
     )
     labeled_share: Share = Field(
         0.6, description="`difference`: share of training patches from labeled cases (0.86 in the released lists)."
+    )
+
+
+class Placement(Section):
+    """Where lesions go within their organ."""
+
+    margin: float = Field(0.0, ge=0, description="Least distance of a lesion's center from the organ's border in mm.")
+    vessel_margin: float = Field(
+        0.0, ge=0, description="Least distance of a lesion's center from the organ's bright vessels in mm; 0 ignores them."
     )
 
 
@@ -99,12 +209,119 @@ class Compositor(Section):
     )
 
 
+class Overlap(Section):
+    """Criterion: real tumors are left alone."""
+
+    most: int = Field(0, ge=0, description="Most voxels of annotated tumors under the lesion.")
+
+
+class LesionSize(Section):
+    """Criterion: a plausible size."""
+
+    diameter: Interval = Field((3.0, 150.0), description="Bounds of the diameter of the ball of equal volume in mm.")
+    planned_share: Share = Field(
+        0.3, description="Least share of the planned volume; less is a remainder that the organ's border has cut off."
+    )
+
+
+class Contrast(Section):
+    """Criterion: a plausible contrast, the mean of the lesion minus the mean of the healthy organ around it."""
+
+    bounds: dict[Structure, Interval] = Field(
+        default_factory=dict,
+        description="Per organ, in HU. An organ that is not named takes the quantiles of its real lesions.",
+    )
+    quantiles: Annotated[tuple[Share, Share], AfterValidator(_ordered)] = Field(
+        (0.02, 0.98), description="Of the contrasts of real training lesions, for organs without `bounds`."
+    )
+
+
+class Agreement(Section):
+    """Criterion: the frozen segmenter finds the lesion, as a tumor of this very organ."""
+
+    least: Share = Field(0.5, description="Least Dice; if `fair`, the least share of like lesions that agree no better.")
+    fair: Literal["none", "draws", "real"] = Field(
+        "draws",
+        description="`none`: the Dice is compared with `least`. A segmenter misses small lesions, so this keeps large ones. Otherwise a lesion is ranked, by the Dice of probabilities, among lesions of like size in the same organ: `draws`, of this synthesizer; `real`, of the validation cases, which takes some ten lesions of each size to refuse any.",
+    )
+
+
+class OwnClass(Section):
+    """Criterion: what the segmenter finds there are tumors of the right organ."""
+
+    least: Share = Field(0.5, description="Least share of the tumor voxels found in the lesion that are of its organ.")
+
+
+class Realism(Section):
+    """Criterion: the discriminator that taught the painter takes the lesion for real."""
+
+    least: Share = Field(0.2, description="Least probability; if `fair`, as of the agreement.")
+    fair: Literal["none", "draws", "real"] = Field("draws", description="As of the agreement.")
+
+
+class Copies(Section):
+    """Criterion: the lesion is no copy of a real training lesion."""
+
+    most: float = Field(
+        0.9, gt=0, le=1, description="Greatest correlation with a real lesion, at the shift where they correlate best."
+    )
+
+
 class Gate(Section):
     """What is kept of what was painted."""
 
-    kind: Literal["none", "segmenter"] = Field("none", description="`segmenter`: the frozen segmenter must find the lesion.")
-    threshold: Share = Field(0.5, description="Least score.")
+    kind: Literal["none", "segmenter", "composed"] = Field(
+        "none",
+        description="`segmenter`: the frozen segmenter must find the lesion; `composed`: every criterion named below must hold.",
+    )
+    threshold: Share = Field(0.5, description="`segmenter`: least Dice.")
     attempts: int = Field(3, ge=1, description="Draws before a patch is given back unchanged (1 in the published code).")
+    overlap: Overlap | None = Field(None, description="`composed`: real tumors are left alone. `{}` takes the defaults.")
+    size: LesionSize | None = Field(None, description="`composed`: a plausible size.")
+    contrast: Contrast | None = Field(None, description="`composed`: a plausible contrast.")
+    agreement: Agreement | None = Field(None, description="`composed`: the segmenter finds it.")
+    own_class: OwnClass | None = Field(None, description="`composed`: the segmenter takes it for a tumor of the right organ.")
+    realism: Realism | None = Field(None, description="`composed`: the discriminator takes it for real.")
+    copies: Copies | None = Field(None, description="`composed`: it is no copy.")
+    reference_draws: int = Field(128, ge=1, description="`composed`, fair among draws: draws per organ to rank lesions among.")
+    likeness: Positive = Field(
+        0.15, description="`composed`, fair: relative difference in diameter at which a lesion counts 0.6 of a like one."
+    )
+
+    @model_validator(mode="after")
+    def _criteria_fit_kind(self) -> "Gate":
+        if self.kind == "composed" and not self.criteria:
+            raise ValueError(f"kind 'composed' needs at least one criterion: {', '.join(CRITERIA)}")
+        if self.kind == "segmenter" and self.criteria:
+            raise ValueError(f"'{self.criteria[0]}' needs kind 'composed'")
+        return self
+
+    @property
+    def criteria(self) -> list[str]:
+        """Names of the criteria that are on."""
+        return [name for name in CRITERIA if getattr(self, name) is not None]
+
+    def asks(self, judge: Literal["segmenter", "discriminator"]) -> bool:
+        """Whether a network must judge."""
+        if self.kind == "segmenter":
+            return judge == "segmenter"
+        return self.kind == "composed" and not JUDGED_BY[judge].isdisjoint(self.criteria)
+
+    def fair_among(self, lesions: Literal["draws", "real"]) -> bool:
+        """Whether a criterion ranks lesions among draws, or among real ones."""
+        ranked = [getattr(self, name) for name in ("agreement", "realism")]
+        return self.kind == "composed" and any(item is not None and item.fair == lesions for item in ranked)
+
+    @property
+    def least_score(self) -> float | None:
+        """The least main score, if the gate has one."""
+        if self.kind == "segmenter":
+            return self.threshold
+        return self.agreement.least if self.kind == "composed" and self.agreement is not None else None
+
+
+CRITERIA = ("overlap", "size", "contrast", "agreement", "own_class", "realism", "copies")  # in the order of judgement
+JUDGED_BY = {"segmenter": {"agreement", "own_class"}, "discriminator": {"realism"}}
 
 
 DEFECTS = {
@@ -123,6 +340,7 @@ class Synthesizer(Section):
     """A combination of shape, texture, painter, compositor and gate."""
 
     shape: Shape = Shape()
+    placement: Placement = Placement()
     texture: Texture = Texture()
     painter: Painter
     compositor: Compositor = Compositor()
@@ -138,8 +356,14 @@ class Synthesizer(Section):
     def _parts_agree(self) -> "Synthesizer":
         if self.painter.kind == "transplant" and self.shape.kind != "real":
             raise ValueError("the painter 'transplant' needs shape.kind 'real'")
-        if self.whole_image and self.gate.kind == "segmenter":
+        if self.painter.kind == "states" and self.shape.kind != "automaton":
+            raise ValueError("the painter 'states' needs shape.kind 'automaton'")
+        if self.whole_image and self.gate.kind != "none":
             raise ValueError(f"gate: a segmenter cannot judge the whole images of '{self.painter.kind}'")
+        if self.gate.asks("discriminator") and self.painter.kind != "difference":
+            raise ValueError("gate.realism: only the painter 'difference' has a discriminator")
+        if self.gate.kind == "composed" and self.gate.copies is not None and self.painter.kind == "transplant":
+            raise ValueError("gate.copies: the painter 'transplant' copies by design")
         return self
 
     def has(self, defect: str) -> bool:
@@ -149,7 +373,7 @@ class Synthesizer(Section):
     @property
     def trained(self) -> bool:
         """Whether this synthesizer has weights of its own."""
-        return self.painter.kind in ("difference", "dcgan", "acgan")
+        return self.painter.kind in ("difference", "diffusion", "dcgan", "acgan")
 
     @property
     def taught(self) -> bool:
@@ -164,4 +388,4 @@ class Synthesizer(Section):
     @property
     def judged(self) -> bool:
         """Whether this synthesizer needs the segmenter when it paints."""
-        return self.gate.kind == "segmenter"
+        return self.gate.kind != "none" and (self.has("recall_gate") or self.gate.asks("segmenter"))

@@ -18,7 +18,7 @@ from .files import write_text
 
 ENVIRONMENTS = {
     "core": (
-        "numpy scipy pandas pyarrow scikit-learn statsmodels matplotlib pydantic pyyaml nibabel SimpleITK pydicom blosc2 "
+        "numpy scipy pandas pyarrow scikit-learn statsmodels matplotlib pydantic pyyaml nibabel SimpleITK pydicom blosc2 isal "
         "connected-components-3d edt packaging",
         "reading, preprocessing, statistics, figures: everything that needs no network",
     ),

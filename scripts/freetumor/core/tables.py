@@ -84,19 +84,25 @@ MANIFEST = Schema(
         "source": TEXT,
         "synthesizer": TEXT,
         "draw": INTEGER,
+        "variant": INTEGER,  # lesions of a parent with the same number never touch: together they are one painted volume
         "seed": INTEGER,
         "organ": TEXT,  # painted into; of a whole image, its category
         "outcome": TEXT,  # accepted, refused, no_place or empty
         "attempts": INTEGER,
-        "score": NUMBER,  # gate score of the kept or the last attempt; NaN without a gate
+        "score": NUMBER,  # main gate score of the kept or the last attempt; NaN without a gate
+        "scores": TEXT,  # JSON of all gate scores
+        "reason": TEXT,  # the criterion that a refused draw failed
         "diameter_mm": NUMBER,  # of the ball of equal volume
         "volume_ml": NUMBER,
-        "contrast_hu": NUMBER,  # mean change inside the label
+        "contrast_hu": NUMBER,  # mean change inside the label, also of a refused draw
         "center": TEXT,  # JSON [z, y, x] in the stored volume
         "corner": TEXT,  # JSON [z, y, x]: first voxel of the patch in the stored volume
         "parameters": TEXT,  # JSON of the shape, texture and painter parameters drawn
-        "patch": TEXT,  # path of the bank file, relative to the manifest; empty unless accepted
-        "patch_sha256": TEXT,
+        "parent_hash": TEXT,  # of the parent's voxels and grid
+        "patch": TEXT,  # path of the pack, relative to the manifest; empty unless accepted
+        "offset": INTEGER,  # of the lesion's block in the pack, after its header; -1 unless accepted
+        "bytes": INTEGER,
+        "patch_sha256": TEXT,  # of the block
     },
 )
 

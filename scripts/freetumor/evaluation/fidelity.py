@@ -30,7 +30,7 @@ from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
 from freetumor.core.tables import FOLD_CASES, INTEGER, MANIFEST, NUMBER, TEXT, Schema, make_table, read_table, write_table
 from freetumor.recognition.classifier import class_probabilities, last_features, load_classifier, window_images
-from freetumor.synthesis.bank import read_lesion
+from freetumor.synthesis.bank import read_image
 from freetumor.synthesizer.gan import training_images
 from freetumor.synthesizer.regions import Region, open_regions, plain
 from freetumor.synthesizer.synthetic import ACCEPTED
@@ -196,4 +196,4 @@ def _learned_images(regions: Sequence[Region], group: int, config: Config) -> tu
 def _banked_images(manifest: Path, category: str) -> list[np.ndarray]:
     table = read_table(manifest, MANIFEST)
     rows = table[(table["outcome"] == ACCEPTED) & (table["organ"] == category)]
-    return [read_lesion(manifest, row).image[0] for _, row in rows.iterrows()]
+    return [read_image(manifest, row) for _, row in rows.iterrows()]

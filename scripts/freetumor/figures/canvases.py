@@ -19,8 +19,9 @@ from freetumor.core.tables import VOLUMES, read_table
 from freetumor.figures import style, volumes
 from freetumor.preprocessing.store import read_patch
 from freetumor.synthesis.bank import apply_lesion, crop_lesion
-from freetumor.synthesizer.assembly import ACCEPTED, TumorSynthesizer, assemble
+from freetumor.synthesizer.assembly import assemble
 from freetumor.synthesizer.cases import Case
+from freetumor.synthesizer.tumor import TumorSynthesizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,19 +102,18 @@ def paint(config: Config, synthesizer: TumorSynthesizer, organ: str, cases: Sequ
 def paint_once(config: Config, synthesizer: TumorSynthesizer, organ: str, case: Case, number: int) -> Painted | None:
     """Draw number ``number`` in a case; None if the patch drawn offers no place."""
     rng = generator(config.seed, "canvases", organ, case.case_id, number)
-    patch = case.patch_around(case.random_site(organ, rng), config.working.patch, rng)
     index = config.organs.index(organ)
-    made = synthesizer.make(patch, index, rng)
-    if made.outcome != ACCEPTED:
+    made = synthesizer.make(case, index, rng)
+    if not made.accepted:
         return None
-    lesion = crop_lesion(made.image, made.lesion, patch.corner)
+    lesion = crop_lesion(made.canvas.image, made.image, made.lesion, made.canvas.corner)
     corner = (lesion.corner[0] + int(lesion.label.sum(axis=(1, 2)).argmax()), 0, 0)
     size = (1, *case.shape[1:])
     before = read_patch(case.image, corner, size, volumes.AIR)
     after, mask = before.copy(), np.zeros(size, np.uint8)
     apply_lesion(lesion, after, mask, 1, corner)
     host = case.patch(corner, size).label[0] == organ_code(index)
-    numbers = measure(patch.image, made.image, made.lesion, case.spacing)
+    numbers = measure(made.canvas.image, made.image, made.lesion, case.spacing)
     return Painted(case.case_id, organ, before[0], after[0], host, mask[0] == 1, case.spacing, numbers)
 
 

@@ -84,6 +84,24 @@ def _lesions(facts: Facts) -> Caption:
     return Caption("Real and synthetic lesions.", text, "Grid of CT image patches: real tumors above synthetic ones.")
 
 
+def _realism(facts: Facts) -> Caption:
+    text = (
+        "Accepted lesions of all folds beside the annotated tumors of the development cases. Gray: real lesions. a, Mean HU by "
+        "distance from the border (negative inside), where lesion meets healthy organ, with pointwise "
+        f"{percent(facts.config.evaluation.confidence)} bands over patients. b, 10th to 90th percentile, median, and its "
+        "confidence interval. c, How well a classifier of features tells painted from real lesions; open: the control, the "
+        "same for the healthy ring around them. 0.5 is chance; a control above it says that the place tells as well. d, Kernel "
+        "distance of features from half of the real patients; gray: of the other half. e, Distance to the nearest training "
+        "lesion per distance to the nearest real one that was never learned from; gray: with other patients in place of the "
+        "training patients. Left of the gray, lesions are copied. Sizes are those of all lesions; the rest, but for e, compares "
+        "lesions matched by size, whose numbers stand in a."
+    )
+    alternative = (
+        "Line plots of HU profiles, interval plots of lesion measures, and dot plots of tests of painted against real."
+    )
+    return Caption("Painted beside real lesions.", text, alternative)
+
+
 def _training(facts: Facts) -> Caption:
     recognition = facts.config.recognition
     text = (
@@ -207,6 +225,7 @@ def _embedding(facts: Facts) -> Caption:
 CAPTIONS: dict[str, Callable[[Facts], Caption]] = {
     "cohort": _cohort,
     "lesions": _lesions,
+    "realism": _realism,
     "training": _training,
     "differences": _differences,
     "sizes": _sizes,

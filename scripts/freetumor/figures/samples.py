@@ -11,7 +11,7 @@ from freetumor.core.config import Config
 from freetumor.core.seeding import generator
 from freetumor.core.tables import FOLD_CASES, MANIFEST, read_table
 from freetumor.figures import style
-from freetumor.synthesis.bank import read_lesion
+from freetumor.synthesis.bank import read_image
 from freetumor.synthesizer.regions import open_regions, plain
 from freetumor.synthesizer.synthetic import ACCEPTED
 
@@ -66,7 +66,7 @@ def sample_rows(config: Config, cases: str | Path, manifests: Sequence[str | Pat
             path, table = tables[kind]
             made = table[table["organ"] == category].set_index("lesion_id", drop=False)
             chosen = _choose(config, category, kind, made.index)
-            rows.append(Row(category, kind, chosen, [read_lesion(path, made.loc[name]).image[0] for name in chosen]))
+            rows.append(Row(category, kind, chosen, [read_image(path, made.loc[name]) for name in chosen]))
     return rows
 
 

@@ -20,7 +20,6 @@ ROLES = ("segmenter", "synthesizer", "recognizer")
 SMOOTHING = 40  # a drawn curve is a running mean over 1/40 of its points
 LEFT_OUT = re.compile(r"learning_rate|^lr$|second|epoch|memory|mib")
 PER_ROW = 3
-FEW = 4  # names that a legend inside a panel holds
 CURVES = {
     "loss": "training loss",
     "loss_generator": "generator loss",
@@ -69,8 +68,10 @@ def plot_training(config: Config, histories: Sequence[str | Path], output: str |
             here = curves[curves["role"] == role]
             for axes, curve in zip(grid[line], names, strict=False):
                 _draw_panel(axes, config, here[here["curve"] == curve], role, curve, next(letters, ""))
-            if line == 0 or rows[line - 1][0] != role:
-                _legend(grid[line], config, role, here, len(names))
+        for role in ROLES:
+            own = [line for line, (owner, _) in enumerate(rows) if owner == role]
+            panels = sum(len(rows[line][1]) for line in own)
+            _legend(grid[own].ravel(), panels, config, role, curves[curves["role"] == role])
         style.save(figure, output, curves)
 
 
@@ -178,14 +179,15 @@ def _colors(config: Config, names: Sequence[str], role: str) -> dict[str, str]:
     return {name: colors.get(name, style.FAINT) for name in style.ordered(names, colors)}
 
 
-def _legend(row: "np.ndarray", config: Config, role: str, curves: "pd.DataFrame", panels: int) -> None:
-    """Name the colors of a role once, if there are several; many of them in the free space of the row, if it has some."""
+def _legend(cells: "np.ndarray", panels: int, config: Config, role: str, curves: "pd.DataFrame") -> None:
+    """Name the colors of a role once, if there are several: in the cell after its panels, if its rows have one to spare."""
     from matplotlib.lines import Line2D
 
     colors = _colors(config, curves["name"].unique(), role)
-    if len(colors) > 1:
-        handles = [Line2D([], [], color=color, linewidth=2, label=name) for name, color in colors.items()]
-        if len(colors) > FEW and panels < PER_ROW:
-            row[panels].legend(handles=handles, loc="upper left", ncols=1 + len(colors) // 12)
-        else:
-            row[0].legend(handles=handles, loc="best")
+    if len(colors) < 2:
+        return
+    handles = [Line2D([], [], color=color, linewidth=2, label=name) for name, color in colors.items()]
+    if panels < len(cells):
+        cells[panels].legend(handles=handles, loc="upper left", ncols=1 + len(colors) // 12)
+    else:
+        cells[0].legend(handles=handles, loc="best")

@@ -77,10 +77,12 @@ def prepare_volume(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, P
     affine = geometry.working_affine(image.affine, box, shape)
     working, rescued = geometry.resample_label(label, box, shape, names)
     image = image.noted(*notes, *(["lesion_rescued"] if rescued else []))
-    write_array(paths["image"], geometry.resample_image(image.array, box, shape))
+    stored = geometry.resample_image(image.array, box, shape)
+    spacing = _spacing(image.spacing, box, shape)
+    write_array(paths["image"], stored)
     write_array(paths["label"], working)
     write_array(paths["native"], label)
-    write_sites(paths["sites"], find_sites(working, names, raw["case_id"]))
+    write_sites(paths["sites"], find_sites(working, names, raw["case_id"], spacing, stored))
     present = sorted(names[int(code)] for code in np.flatnonzero(np.bincount(label.ravel(), minlength=256)[1:]) + 1)
     tumors = [name for name in present if is_tumor(name)]
     tumor_voxels = int(np.isin(label, [recipe.codes[name] for name in tumors]).sum())
@@ -88,7 +90,7 @@ def prepare_volume(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, P
         **{column: raw[column] for column in ("case_id", "patient_id", "source", "domain", "labeled", "category")},
         "names": json.dumps({str(code): name for code, name in sorted(names.items())}),
         "shape": json.dumps(list(shape)),
-        "spacing": numbers(_spacing(image.spacing, box, shape)),
+        "spacing": numbers(spacing),
         "native_shape": json.dumps(list(label.shape)),
         "native_spacing": numbers(image.spacing),
         "crop": json.dumps([list(side) for side in box]),

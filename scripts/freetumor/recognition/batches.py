@@ -4,21 +4,20 @@ Arms differ in one thing: the real patches of a slot, the canvases, the initial 
 every other arm with the same fold and seed.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from torch import Tensor
 
 from freetumor.core.config import Arm, Config
 from freetumor.core.errors import UserError
 from freetumor.core.labels import tumor_code
 from freetumor.core.seeding import generator
-from freetumor.core.tables import MANIFEST, read_table
-from freetumor.synthesis.bank import Lesion, apply_lesion, read_lesion
-from freetumor.synthesizer.assembly import ACCEPTED, TumorSynthesizer
-from freetumor.synthesizer.cases import Case, Patch, canvas_patch, training_patch
+from freetumor.synthesis.bank import Lesion, accepted_rows, apply_lesion, crop_lesion, read_lesion
+from freetumor.synthesizer.cases import Case, Patch, training_patch
+from freetumor.synthesizer.tumor import Request, TumorSynthesizer
 
 from .augmentation import StandardAugmentation, cut_and_join
 
@@ -31,38 +30,67 @@ class OnlineLesions:
         self.canvases = [case for case in canvases if case.organs]
 
     def sample(self, canvas: np.random.Generator, lesion: np.random.Generator) -> Patch:
-        """A painted patch; the canvas as it was if the synthesizer refused."""
+        """A patch with a painted lesion in its middle half; an organ as it is if the synthesizer refused."""
+        size, spread = self.config.working.patch, canvas.random(3)
         case = self.canvases[canvas.integers(len(self.canvases))]
-        patch, organ = canvas_patch(case, self.config.working.patch, canvas)
-        made = self.synthesizer.make(patch, self.config.organs.index(organ), lesion)
-        return replace_pixels(patch, made.image, made.label)
+        organ = case.organs[canvas.integers(len(case.organs))]
+        center = case.random_site(organ, canvas)
+        request = Request(self.config.organs.index(organ), canvas, lesion)
+        made = self.synthesizer.make_many(case, [request])[0]
+        if not made.accepted:
+            return case.patch(_corner(center, size, spread), size)
+        item = crop_lesion(made.canvas.image, made.image, made.lesion, made.canvas.corner)
+        return show_lesion(case, item, request.plan.center, size, spread, request.organ)
 
 
 class BankLesions:
-    """Takes lesions from the bank and applies them to their parents."""
+    """Takes lesions from the bank and applies them to their parents.
 
-    def __init__(self, manifest: Path, canvases: Sequence[Case], config: Config) -> None:
+    Args:
+        manifest: the bank.
+        canvases: parents that may be trained on.
+        config: the study.
+        variants: use only draws below this number; None for all.
+    """
+
+    def __init__(self, manifest: Path, canvases: Sequence[Case], config: Config, variants: int | None = None) -> None:
         self.manifest, self.config = manifest, config
         self.canvases = {case.case_id: case for case in canvases}
-        rows = read_table(manifest, MANIFEST)
-        self.rows = rows[(rows["outcome"] == ACCEPTED) & rows["case_id"].isin(self.canvases)].reset_index(drop=True)
-        self._lesions: dict[int, tuple[pd.Series, Lesion]] = {}
+        rows = accepted_rows(manifest, canvases)
+        self.rows = rows if variants is None else rows[rows["draw"] < variants].reset_index(drop=True)
         if not len(self.rows):
             raise UserError(f"{manifest}: the bank holds no accepted lesion to train on")
 
     def sample(self, canvas: np.random.Generator, lesion: np.random.Generator) -> Patch:
-        """A patch of a parent around a lesion of the bank."""
-        index = int(canvas.integers(len(self.rows)))
-        if index not in self._lesions:
-            row = self.rows.iloc[index]
-            self._lesions[index] = row, read_lesion(self.manifest, row)
-        row, item = self._lesions[index]
-        voxels = np.argwhere(item.label)
-        center = voxels[lesion.integers(len(voxels))] + item.corner
-        patch = self.canvases[row["case_id"]].patch_around(center, self.config.working.patch, lesion)
-        code = tumor_code(self.config.organs.index(row["organ"]))
-        apply_lesion(item, patch.image, patch.label, code, patch.corner)
-        return patch
+        """A patch of a parent with a lesion of the bank in its middle half."""
+        size, spread = self.config.working.patch, canvas.random(3)
+        row = self.rows.iloc[int(canvas.integers(len(self.rows)))]
+        item = read_lesion(self.manifest, row)
+        center = np.rint(json.loads(row["center"])).astype(int)
+        return show_lesion(self.canvases[row["case_id"]], item, center, size, spread, self.config.organs.index(row["organ"]))
+
+
+def show_lesion(
+    case: Case, lesion: Lesion, center: Sequence[int], size: tuple[int, int, int], spread: np.ndarray, organ: int
+) -> Patch:
+    """The patch of a parent that holds ``center`` in its middle half, with a lesion applied.
+
+    Args:
+        case: the parent.
+        lesion: the lesion.
+        center: a voxel of the stored volume.
+        size: voxels of the patch.
+        spread: three numbers in [0, 1): where in the middle half.
+        organ: position of the organ in the study's list.
+    """
+    patch = case.patch(_corner(center, size, spread), size)
+    apply_lesion(lesion, patch.image, patch.label, tumor_code(organ), patch.corner)
+    return patch
+
+
+def _corner(center: Sequence[int], size: Sequence[int], spread: np.ndarray) -> tuple[int, int, int]:
+    inner = zip(center, size, spread, strict=True)
+    return tuple(int(c) - length // 4 - int(share * (length - 2 * (length // 4))) for c, length, share in inner)
 
 
 class ArmBatches:
@@ -108,8 +136,3 @@ class ArmBatches:
         if self.arm.cutmix == "none":
             return images, labels
         return cut_and_join(images, labels, generator(*self.key, "cutmix", step), self.arm.cutmix == "independent_axes")
-
-
-def replace_pixels(patch: Patch, image: np.ndarray, label: np.ndarray) -> Patch:
-    """The same place with other pixels."""
-    return Patch(image, label, patch.corner, patch.spacing, patch.case_id, patch.patient_id, patch.source)

@@ -9,13 +9,14 @@ from torch.nn.functional import cross_entropy
 
 from freetumor.core.config import Training
 from freetumor.core.device import Device
+from freetumor.core.epochs import batch_samples
 from freetumor.core.optimization import Supervised, with_steps
 from freetumor.core.seeding import derive_seed
 from freetumor.synthesizer.networks import RoiCnn
 
 from .arm import ArmJob
 from .classifier import class_probabilities, classifier_network
-from .samples import Samples, arm_samples, batch_samples, count_samples, part_samples
+from .samples import Samples, arm_samples, count_samples, part_samples
 
 
 class ClassificationTraining(Supervised):

@@ -1,11 +1,10 @@
 """The training set of an arm that classifies: real regions, their classic augmentation, and synthetic images, in this order.
 
-A smaller set of an arm is the beginning of a larger one, and every epoch goes through what two arms share in the same order.
+A smaller set of an arm is the beginning of a larger one: every epoch then goes through what two arms share in the same order.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,12 @@ import torch
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.progress import Progress
-from freetumor.core.seeding import generator
 from freetumor.core.tables import MANIFEST, read_table
-from freetumor.synthesis.bank import read_lesion
-from freetumor.synthesis.shards import blank_canvas, image_key
-from freetumor.synthesizer.assembly import ACCEPTED, assemble
+from freetumor.synthesis.bank import read_image
+from freetumor.synthesis.shards import Painter, draw_image
+from freetumor.synthesizer.assembly import assemble
 from freetumor.synthesizer.regions import classic_group, open_regions, plain
+from freetumor.synthesizer.synthetic import ACCEPTED
 
 from .arm import ArmJob
 from .classifier import window_images
@@ -78,18 +77,6 @@ def part_samples(table: pd.DataFrame, config: Config, part: str) -> Samples:
     return Samples(images, np.array([region.category for region in regions], np.int64))
 
 
-@lru_cache(maxsize=2)
-def epoch_order(key: tuple[str | int, ...], epoch: int, samples: int) -> np.ndarray:
-    """Order in which an epoch goes through the samples; that of the first ones does not depend on how many follow."""
-    return np.argsort(generator(*key, "epoch", epoch).random(samples), kind="stable")
-
-
-def batch_samples(key: tuple[str | int, ...], step: int, batch: int, samples: int) -> np.ndarray:
-    """Positions (batch,) of the samples of step number ``step``, counted from 1: epoch after epoch, each in its own order."""
-    places = np.arange((step - 1) * batch, step * batch)
-    return np.array([epoch_order(key, int(place // samples), samples)[place % samples] for place in places])
-
-
 def _synthetic_images(job: ArmJob, device: torch.device) -> Iterator[tuple[np.ndarray, int]]:
     """Images (n, n) in HU with their categories: draw after draw, so that a smaller set is part of a larger one."""
     if not job.settings.synthetic or job.settings.synthesizer is None:
@@ -110,17 +97,15 @@ def _bank_images(manifest: Path, arm: str, count: int, config: Config) -> Iterat
                     f"arms.{arm}.synthetic: {count} images per category are asked for, but {manifest} holds no number {draw} "
                     f"of '{category}'; synthesis.images_per_category is {config.synthesis.images_per_category}"
                 )
-            yield read_lesion(manifest, rows[draw, category]).image[0], index
+            yield read_image(manifest, rows[draw, category]), index
 
 
 def _online_images(job: ArmJob, device: torch.device) -> Iterator[tuple[np.ndarray, int]]:
     """The images that a bank would hold, made here."""
     config, name, count = job.config, job.settings.synthesizer, job.settings.synthetic
-    synthesizer = assemble(name, config, [], device, job.generator, job.segmenter)
-    canvas = blank_canvas(config)
+    painter = Painter(config, assemble(name, config, [], device, job.generator, job.segmenter), name, job.fold)
     progress = Progress(f"{name} fold {job.fold}", count * len(config.categories), "image", interval=10)
     for draw in range(count):
         for index, category in enumerate(config.categories):
-            made = synthesizer.make(canvas, index, generator(*image_key(config, name, job.fold, category, draw)))
-            yield made.image[0], index
+            yield draw_image(painter, category, draw).image[0], index
             progress.advance()

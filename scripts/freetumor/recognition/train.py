@@ -83,7 +83,7 @@ def plan_segmentation(job: ArmJob) -> Plan:
         canvases = open_cases(job.table, config, "train", "pool")
         lesions = None
         if arm.synthesizer is not None and arm.lesions == "bank":
-            lesions = BankLesions(job.bank, canvases, config)
+            lesions = BankLesions(job.bank, canvases, config, arm.variants)
         elif arm.synthesizer is not None:
             painter = assemble(arm.synthesizer, config, labeled, device.torch, job.generator, job.segmenter)
             lesions = OnlineLesions(painter, canvases, config)

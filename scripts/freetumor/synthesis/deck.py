@@ -25,7 +25,7 @@ from freetumor.synthesizer.painters import window_image
 from freetumor.synthesizer.regions import open_regions, plain
 from freetumor.synthesizer.synthetic import ACCEPTED
 
-from .bank import read_lesion
+from .bank import read_image
 from .form import answer_form
 
 KEY = Schema("deck key", {"file": TEXT, "category": TEXT, "kind": TEXT, "origin": TEXT})
@@ -60,7 +60,7 @@ def export_deck(config: Config, cases: Path, manifest: Path, output: Path) -> No
         for name in _choose(sorted(real), count, *key, category, REAL):
             cards.append((category, REAL, name, plain(real[name], config)))
         for name in _choose(sorted(made.index), count, *key, category, SYNTHETIC):
-            cards.append((category, SYNTHETIC, name, read_lesion(manifest, made.loc[name]).image[0]))
+            cards.append((category, SYNTHETIC, name, read_image(manifest, made.loc[name])))
     folder = output.parent / "deck"
     for old in [*folder.glob("*.png"), *folder.glob("index.html")]:
         old.unlink()

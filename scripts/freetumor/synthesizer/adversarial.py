@@ -22,12 +22,13 @@ from freetumor.core.labels import organ_code, tumor_code
 from freetumor.core.optimization import learning_rate, set_learning_rate
 from freetumor.core.seeding import derive_seed, generator
 
-from .assembly import generator_network
-from .cases import Case, Patch, canvas_patch, organ_mask, tumor_patch
+from .assembly import build_shape, generator_network
+from .cases import Case, Patch, organ_mask, tumor_patch
 from .compositor import soften
 from .networks import build_network
 from .painters import learned_change, window_image
-from .shapes import EllipsoidShape
+from .placement import Box
+from .synthetic import Mask
 from .textures import make_texture
 
 BACKGROUND, REAL, FAKE = 0, 1, 2  # classes of the discriminator, per voxel
@@ -75,7 +76,7 @@ class AdversarialTraining:
         self.training = self.settings.painter.training
         self.key = (config.seed, "synthesizer", name, fold)
         self.labeled, self.pool = [case for case in labeled if case.organs], [case for case in pool if case.organs]
-        self.shape = EllipsoidShape(self.settings.shape)
+        self.shape = build_shape(self.settings, config.organs, self.labeled)
         self.segmenter = segmenter
         self.generator = generator_network(self.settings, config, derive_seed(*self.key, "generator")).to(device.torch)
         self.discriminator = build_network(
@@ -190,18 +191,29 @@ class AdversarialTraining:
     def _sample(self, step: int, slot: int) -> dict[str, Any]:
         """Canvas number ``slot`` of step ``step``: a pure function of both."""
         rng = generator(*self.key, "canvas", step, slot)
-        size = self.config.working.patch
         if not self.pool or rng.random() < self.settings.painter.labeled_share:
-            patch = tumor_patch(self.labeled[rng.integers(len(self.labeled))], size, rng)
-            present = [index for index in range(len(self.config.organs)) if organ_mask(patch.label, index).any()]
-            organ = present[rng.integers(len(present))] if present else 0
-        else:
-            patch, name = canvas_patch(self.pool[rng.integers(len(self.pool))], size, rng)
-            organ = self.config.organs.index(name)
-        return self._simulate(patch, organ, rng)
+            return self._beside_tumor(self.labeled[rng.integers(len(self.labeled))], rng)
+        return self._in_pool(self.pool[rng.integers(len(self.pool))], rng)
 
-    def _simulate(self, patch: Patch, organ: int, rng: np.random.Generator) -> dict[str, Any]:
-        mask = self.shape.draw(patch, organ, rng, self.shape.choose(organ, rng))
+    def _beside_tumor(self, case: Case, rng: np.random.Generator) -> dict[str, Any]:
+        """A simulated lesion in the middle half of a patch around an annotated tumor; none if there is no place."""
+        patch = tumor_patch(case, self.config.working.patch, rng)
+        present = [index for index in range(len(self.config.organs)) if organ_mask(patch.label, index).any()]
+        organ = present[rng.integers(len(present))] if present else 0
+        sides = list(zip(patch.corner, patch.image.shape, strict=True))
+        middle = Box(tuple(c + n // 4 for c, n in sides), tuple(c + n - n // 4 for c, n in sides))
+        plan = self.shape.plan(case, organ, self.shape.choose(organ, rng), rng, within=middle)
+        return self._simulate(patch, organ, None if plan is None else self.shape.draw(patch, plan, rng), rng)
+
+    def _in_pool(self, case: Case, rng: np.random.Generator) -> dict[str, Any]:
+        """A simulated lesion anywhere in an organ of a case, in the middle half of a patch."""
+        organ = self.config.organs.index(case.organs[rng.integers(len(case.organs))])
+        plan = self.shape.plan(case, organ, self.shape.choose(organ, rng), rng)
+        center = case.random_site(self.config.organs[organ], rng) if plan is None else plan.center
+        patch = case.patch_around(center, self.config.working.patch, rng)
+        return self._simulate(patch, organ, None if plan is None else self.shape.draw(patch, plan, rng), rng)
+
+    def _simulate(self, patch: Patch, organ: int, mask: Mask | None, rng: np.random.Generator) -> dict[str, Any]:
         lesion = np.zeros(patch.image.shape, bool) if mask is None else mask.array
         sigma = rng.uniform(*self.settings.compositor.blur)
         host = organ_mask(patch.label, organ)

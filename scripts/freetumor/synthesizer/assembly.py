@@ -1,73 +1,27 @@
-"""A synthesizer: shape, texture, painter, compositor and gate behind one call, ``make(patch, organ, rng)``."""
+"""Building networks and synthesizers from the configuration and trained weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from freetumor.core.config import Config, Network, Synthesizer
 from freetumor.core.errors import UserError
-from freetumor.core.labels import class_names, tumor_code
+from freetumor.core.labels import class_names
 from freetumor.core.weights import load_weights
 
-from .cases import Case, Patch, organ_mask
-from .compositor import composite, soften
+from .automaton_shape import AutomatonShape
+from .cases import Case
 from .gan import ImageSynthesizer
 from .gan_networks import image_generator
-from .gates import Judging, OpenGate, SegmenterGate
+from .gates import OpenGate, SegmenterGate
 from .networks import build_network
-from .painters import ConstantPainter, DifferencePainter, Painting, TransplantPainter, generator_inputs
+from .painters import ConstantPainter, DifferencePainter, TransplantPainter, generator_inputs
 from .shapes import EllipsoidShape, RealShape
-from .synthetic import ACCEPTED, EMPTY, NO_PLACE, REFUSED, SyntheticCase
-
-
-class TumorSynthesizer:
-    """Paints a lesion into an organ.
-
-    Args:
-        settings: the combination of parts.
-        shape: draws masks.
-        painter: renders.
-        gate: keeps or refuses.
-    """
-
-    def __init__(self, settings: Synthesizer, shape: EllipsoidShape | RealShape, painter: Painting, gate: Judging) -> None:
-        self.settings, self.shape, self.painter, self.gate = settings, shape, painter, gate
-        self.blurred_rim = settings.has("blurred_rim")
-        self.attempts = 1 if settings.has("recall_gate") else settings.gate.attempts
-
-    def make(self, patch: Patch, organ: int, rng: np.random.Generator) -> SyntheticCase:
-        """Paint one lesion into organ number ``organ`` of ``patch``.
-
-        The result depends on the arguments alone: not on other patches, shards or workers. A refused lesion is drawn again
-        in the size class first chosen: a gate that favors large lesions would otherwise turn small draws into large ones.
-        """
-        chosen = self.shape.choose(organ, rng)
-        outcome, score, parameters = NO_PLACE, float("nan"), chosen
-        for attempt in range(1, self.attempts + 1):
-            mask = self.shape.draw(patch, organ, rng, chosen)
-            if mask is None:
-                continue
-            host = organ_mask(patch.label, organ)
-            sigma = rng.uniform(*self.settings.compositor.blur)
-            alpha = soften(mask.array, host, patch.spacing, sigma, self.blurred_rim)
-            rendered, drawn = self.painter.render(patch, organ, mask, alpha, rng)
-            result = composite(patch.image, rendered, alpha, mask.array, self.settings.compositor.tolerance, self.blurred_rim)
-            parameters = {**mask.parameters, **drawn, "blur_mm": round(sigma, 3)}
-            if not result.lesion.any():
-                outcome = EMPTY
-                continue
-            score = self.gate.score(result.image, result.lesion, organ)
-            if score < self.gate.threshold:
-                outcome = REFUSED
-                continue
-            label = patch.label.copy()
-            label[result.lesion] = tumor_code(organ)
-            return SyntheticCase(result.image, label, result.lesion, ACCEPTED, organ, attempt, score, parameters)
-        nothing = np.zeros(patch.image.shape, bool)
-        return SyntheticCase(patch.image, patch.label, nothing, outcome, organ, self.attempts, score, parameters)
+from .states import StatesPainter
+from .synthetic import Judging, Painting, Shaping
+from .tumor import RIM_SIGMAS, TumorSynthesizer
 
 
 def segmenter_network(network: Network, config: Config, seed: int) -> nn.Module:
@@ -133,18 +87,61 @@ def assemble(
     if settings.whole_image:
         generator = load_network(weights, image_generator(settings.painter, config, seed=0), device)
         return ImageSynthesizer(generator, settings.painter.latent, window, device)
-    shape = RealShape(donors, config.organs) if settings.shape.kind == "real" else EllipsoidShape(settings.shape)
-    painter: Painting
-    if settings.painter.kind == "difference":
-        generator = load_network(weights, generator_network(settings, config, seed=0), device)
-        conditioned, route = not settings.has("unconditioned"), not settings.has("channel_routing")
-        painter = DifferencePainter(generator, settings.painter, settings.texture, window, conditioned, route, device)
-    elif settings.painter.kind == "transplant":
-        painter = TransplantPainter()
-    else:
-        painter = ConstantPainter(settings.painter, settings.texture)
+    shape = build_shape(settings, config.organs, donors)
+    painter = PAINTERS[settings.painter.kind](settings, config, device, weights)
     gate: Judging = OpenGate()
     if settings.judged:
         network = load_segmenter(segmenter, config.segmenter.network, config, device)
         gate = SegmenterGate(network, settings.gate, window, device, settings.has("recall_gate"))
-    return TumorSynthesizer(settings, shape, painter, gate)
+    return TumorSynthesizer(settings, config.working.patch, shape, painter, gate)
+
+
+def untrained(settings: Synthesizer, organs: Sequence[str] = ("organ",)) -> TumorSynthesizer:
+    """A synthesizer that needs no training and no study.
+
+    Raises:
+        UserError: if a part of it has to be trained, or needs real lesions.
+    """
+    if settings.trained or settings.judged or settings.shape.kind == "real":
+        raise UserError(
+            f"synthesizer: the painter '{settings.painter.kind}', the shape '{settings.shape.kind}' and the gate "
+            f"'{settings.gate.kind}' need a trained study; expected parts that need no training"
+        )
+    painter = PAINTERS[settings.painter.kind](settings, None, torch.device("cpu"), None)
+    return TumorSynthesizer(settings, (1, 1, 1), build_shape(settings, organs, ()), painter, OpenGate())
+
+
+def build_shape(settings: Synthesizer, organs: Sequence[str], donors: Sequence[Case]) -> Shaping:
+    """The shape of a synthesizer."""
+    rim = RIM_SIGMAS * settings.compositor.blur[1]
+    if settings.shape.kind == "real":
+        return RealShape(donors, organs, settings.placement, rim)
+    if settings.shape.kind == "automaton":
+        return AutomatonShape(settings.shape, settings.placement, organs, rim)
+    return EllipsoidShape(settings.shape, settings.placement, organs, rim)
+
+
+def _constant(settings: Synthesizer, *_: object) -> Painting:
+    return ConstantPainter(settings.painter, settings.texture)
+
+
+def _states(settings: Synthesizer, *_: object) -> Painting:
+    return StatesPainter(settings.painter, settings.texture)
+
+
+def _transplant(*_: object) -> Painting:
+    return TransplantPainter()
+
+
+def _difference(settings: Synthesizer, config: Config, device: torch.device, weights: str | Path) -> Painting:
+    generator = load_network(weights, generator_network(settings, config, seed=0), device)
+    conditioned, route = not settings.has("unconditioned"), not settings.has("channel_routing")
+    return DifferencePainter(generator, settings.painter, settings.texture, config.working.window, conditioned, route, device)
+
+
+PAINTERS: dict[str, Callable[..., Painting]] = {
+    "constant": _constant,
+    "states": _states,
+    "transplant": _transplant,
+    "difference": _difference,
+}

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from freetumor.core.config import Config
+from freetumor.core.errors import UserError
+from freetumor.core.files import sha256_json
 from freetumor.core.labels import class_codes, is_tumor, organ_code, organ_of, tumor_code
 from freetumor.preprocessing.store import open_array, read_patch
 
@@ -33,6 +35,18 @@ class Patch:
     source: str
 
 
+@dataclass(frozen=True)
+class Places:
+    """Sampled voxels of an organ to place lesions at (see preprocessing.sites)."""
+
+    voxels: np.ndarray  # int32 (n, 3)
+    depth: np.ndarray  # float32 (n,): mm to the border of the healthy organ
+    vessel: np.ndarray  # float32 (n,): mm to the nearest vessel; infinite where vessels were not looked for
+
+
+NOWHERE = Places(np.zeros((0, 3), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
+
+
 class Case:
     """One preprocessed volume, opened when it is first read.
 
@@ -44,6 +58,7 @@ class Case:
 
     def __init__(self, row: pd.Series, organs: Sequence[str], hide_tumors: bool) -> None:
         self.case_id, self.patient_id, self.source = row["case_id"], row["patient_id"], row["source"]
+        self.parent_hash = sha256_json([row["voxel_hash"], row["shape"], row["spacing"], row["crop"]])[:16]
         self.paths = {key: row[key] for key in ("image", "label", "native", "sites")}
         self.spacing = tuple(json.loads(row["spacing"]))
         self.shape = tuple(json.loads(row["shape"]))
@@ -53,6 +68,8 @@ class Case:
         self._table = np.zeros(256, np.uint8)
         for code, name in self.names.items():
             self._table[code] = codes.get(organ_of(name) if hide_tumors else name, 0)
+        self._organs = tuple(organs)
+        self._places: dict[int, Places] = {}
         self.organs = [organ for organ in organs if self._has(organ)]
         self.tumors = [] if hide_tumors else [organ for organ in organs if self._has(f"{organ}_tumor")]
 
@@ -75,11 +92,37 @@ class Case:
         with np.load(self.paths["sites"], allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
 
+    def places(self, organ: int) -> Places:
+        """Sites of organ number ``organ`` of the study's list, with their depths.
+
+        Raises:
+            UserError: if the volume was preprocessed before depths were measured.
+        """
+        if organ not in self._places:
+            name = self._organs[organ]
+            if self.hide_tumors and f"{name}.whole" in self.sites:
+                name = f"{name}.whole"
+            if name not in self.sites:
+                return NOWHERE
+            if f"{name}.depth" not in self.sites:
+                raise UserError(f"{self.paths['sites']}: holds no depths of {name}; preprocess the volume again")
+            depth = self.sites[f"{name}.depth"]
+            vessel = self.sites.get(f"{name}.vessel", np.full(len(depth), np.inf, np.float32))
+            self._places[organ] = Places(self.sites[name], depth, vessel)
+        return self._places[organ]
+
     def lesions(self, organ: str) -> np.ndarray:
         """Bounding boxes (n, 6: z0, z1, y0, y1, x0, x1) of the annotated lesions of ``organ``."""
+        return self._lesion_rows(organ)[:, 2:]
+
+    def lesion_voxels(self, organ: str) -> np.ndarray:
+        """Voxels (n,) of the same lesions."""
+        return self._lesion_rows(organ)[:, 1]
+
+    def _lesion_rows(self, organ: str) -> np.ndarray:
         codes = [code for code, name in self.names.items() if is_tumor(name) and organ_of(name) == organ]
         table = self.sites["lesions"]
-        return table[np.isin(table[:, 0], codes), 2:]
+        return table[np.isin(table[:, 0], codes)]
 
     def read_label(self) -> np.ndarray:
         """The whole label in study codes."""
@@ -124,12 +167,6 @@ def tumor_patch(case: Case, size: Index, rng: np.random.Generator) -> Patch:
     """A patch around an annotated tumor if the case has one, else around an organ."""
     structures = [f"{organ}_tumor" for organ in case.tumors] or case.organs
     return case.patch_around(case.random_site(structures[rng.integers(len(structures))], rng), size, rng)
-
-
-def canvas_patch(case: Case, size: Index, rng: np.random.Generator) -> tuple[Patch, str]:
-    """A patch around an organ of the case, and the organ: a canvas to paint on."""
-    organ = case.organs[rng.integers(len(case.organs))]
-    return case.patch_around(case.random_site(organ, rng), size, rng), organ
 
 
 def organ_mask(label: np.ndarray, index: int) -> np.ndarray:

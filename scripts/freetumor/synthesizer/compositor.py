@@ -3,14 +3,21 @@
 In the corrected form ``a`` is the blurred mask inside the mask and zero outside, voxels that change by no more than the
 declared tolerance are given back unchanged, and the label is what changed: image and label agree voxel by voxel. In the
 published form ``a`` reaches beyond the mask, and the label is the mask.
+
+Both are computed in the bounding box of what they blur or change.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+
+from freetumor.core.arrays import bounding_box
+
+from .separable import separable
 
 HU_RANGE = (-32768, 32767)
+TRUNCATE = 4  # standard deviations at which the blur of the mask ends
+TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,8 @@ class Composite:
 
 def soften(mask: np.ndarray, host: np.ndarray, spacing: tuple[float, ...], sigma: float, blurred_rim: bool) -> np.ndarray:
     """The blend weight a of a mask.
+
+    Beyond the border of the array the mask goes on as it is there.
 
     Args:
         mask: bool (z, y, x).
@@ -37,8 +46,46 @@ def soften(mask: np.ndarray, host: np.ndarray, spacing: tuple[float, ...], sigma
     Reference:
         Wu et al. 2025, eq. 1 (every voxel outside the mask keeps its value); the published code blurs beyond it.
     """
-    alpha = gaussian_filter(mask.astype(np.float32), [sigma / s for s in spacing], truncate=4, mode="nearest")
-    return np.where(host if blurred_rim else mask & host, np.clip(alpha, 0, 1), 0).astype(np.float32)
+    alpha = np.zeros(mask.shape, np.float32)
+    box = bounding_box(mask)
+    if box is None:
+        return alpha
+    target, matrices = [], []
+    for part, length, voxel in zip(box, mask.shape, spacing, strict=True):
+        margin = _radius(sigma / voxel) if blurred_rim else 0
+        target.append(slice(max(part.start - margin, 0), min(part.stop + margin, length)))
+        matrices.append(_blur(sigma / voxel, part, target[-1], length))
+    blurred = separable(mask[box].astype(np.float32), matrices)
+    target = tuple(target)
+    inside = host[target] if blurred_rim else mask[box] & host[box]
+    np.minimum(blurred, 1, out=blurred)
+    np.multiply(blurred, inside, out=alpha[target])
+    return alpha
+
+
+def _radius(sigma: float) -> int:
+    """Voxels after which a blur of ``sigma`` voxels ends."""
+    return int(TRUNCATE * sigma + 0.5)
+
+
+def _blur(sigma: float, source: slice, target: slice, length: int) -> np.ndarray:
+    """The blur along an axis as a matrix: voxels ``source`` hold values, voxels ``target`` are wanted, others are empty.
+
+    A source that touches an end of the axis, which has ``length`` voxels, goes on beyond it; ``sigma`` is in voxels.
+    """
+    radius = _radius(sigma)
+    before, after = radius if source.start == 0 else 0, radius if source.stop == length else 0
+    columns = np.arange(source.start - before, source.stop + after)
+    distance = np.abs(np.subtract.outer(np.arange(target.start, target.stop), columns))
+    taps = np.zeros(max(radius, int(distance.max())) + 1, np.float32)
+    taps[: radius + 1] = np.exp(np.arange(radius + 1) ** 2 * (-0.5 / max(sigma, TINY) ** 2))
+    taps /= 2 * taps.sum() - taps[0]
+    matrix = taps[distance]
+    if before:
+        matrix[:, before] += matrix[:, :before].sum(axis=1)
+    if after:
+        matrix[:, -after - 1] += matrix[:, -after:].sum(axis=1)
+    return matrix[:, before : len(columns) - after]
 
 
 def composite(
@@ -59,9 +106,20 @@ def composite(
     """
     if not image.shape == rendered.shape == alpha.shape == mask.shape:
         raise ValueError("image, rendered lesion, weight and mask must have one shape")
-    change = np.rint(alpha * (rendered - image)).astype(np.float32)
-    painted = np.clip(image + change, *HU_RANGE).astype(np.int16)
+    painted, lesion = image.copy(), mask if blurred_rim else np.zeros(image.shape, bool)
+    box = bounding_box(alpha != 0)
+    if box is None:
+        return Composite(painted, lesion)
+    old = image[box].astype(np.float32)
+    new = rendered[box] - old
+    new *= alpha[box]
+    np.rint(new, out=new)
+    new += old
+    np.clip(new, *HU_RANGE, out=new)
     if blurred_rim:
-        return Composite(painted, mask)
-    lesion = np.abs(painted.astype(np.int32) - image) > tolerance
-    return Composite(np.where(lesion, painted, image), lesion)
+        painted[box] = new
+        return Composite(painted, lesion)
+    np.subtract(new, old, out=old)
+    np.greater(np.abs(old, out=old), tolerance, out=lesion[box])
+    np.copyto(painted[box], new, where=lesion[box], casting="unsafe")
+    return Composite(painted, lesion)

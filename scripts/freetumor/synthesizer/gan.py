@@ -26,6 +26,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from freetumor.core.config import Config, Painter
 from freetumor.core.device import Device
+from freetumor.core.epochs import batch_samples
 from freetumor.core.optimization import learning_rate, set_learning_rate
 from freetumor.core.seeding import derive_seed, generator
 
@@ -166,7 +167,7 @@ class GanTraining:
     def _batch(self, number: int, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Real images, their categories, latent vectors and categories to generate: a pure function of the arguments."""
         pair, size = self.pairs[number], self.painter.training.batch
-        places = epoch_places(len(pair.images), size, step, *self.key, "order", number)
+        places = batch_samples((*self.key, "order", number), step, size, len(pair.images))
         rng = generator(*self.key, "latent", number, step)
         latent = torch.from_numpy(rng.uniform(-1, 1, (size, self.painter.latent)).astype(np.float32))
         category = torch.from_numpy(rng.choice(pair.choices, size))
@@ -206,8 +207,7 @@ class ImageSynthesizer:
             raise ValueError(f"expected a canvas of {made.shape} voxels, got {patch.image.shape}")
         low, high = self.window
         image = np.rint(low + (made + 1) / 2 * (high - low)).astype(np.int16)
-        label = np.zeros(image.shape, np.uint8)
-        return SyntheticCase(image, label, np.ones(image.shape, bool), ACCEPTED, organ, 1, float("nan"))
+        return SyntheticCase(ACCEPTED, organ, 1, patch, image, np.ones(image.shape, bool))
 
 
 def training_images(regions: Sequence[Region], group: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -250,13 +250,6 @@ def calibrate(network: nn.Module, latent: int, categories: int, *key: str | int)
         vectors = generator(*key, "calibration", number).uniform(-1, 1, (len(category), latent)).astype(np.float32)
         network(torch.from_numpy(vectors).to(device), category)
     return network.eval()
-
-
-def epoch_places(count: int, batch: int, step: int, *key: str | int) -> np.ndarray:
-    """Samples of step number ``step`` (counted from 1), of ``count`` samples that are shuffled anew in every epoch."""
-    epochs, places = np.divmod(np.arange((step - 1) * batch, step * batch), count)
-    orders = {epoch: generator(*key, int(epoch)).permutation(count) for epoch in np.unique(epochs)}
-    return np.array([orders[epoch][place] for epoch, place in zip(epochs, places, strict=True)])
 
 
 def source_loss(logits: Tensor, real: bool) -> Tensor:

@@ -1,39 +1,19 @@
-"""Painters: what fills a lesion mask. Each renders the lesion in HU; the compositor blends it in."""
+"""Painters: what fills a lesion mask. Each renders lesions in HU; the compositor blends them in."""
 
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from freetumor.core.arrays import bounding_box
 from freetumor.core.config import Painter, Texture
 
-from .cases import Patch
-from .shapes import Mask
+from .synthetic import Brush
 from .textures import make_texture
 
+BATCH = 16  # patches per network call on an accelerator
 LUNG, TISSUE = np.float32(-850), np.float32(40)  # HU of aerated lung, and of the solid tumors that grow in it
-
-
-class Painting(Protocol):
-    """A painter."""
-
-    def render(
-        self, patch: Patch, organ: int, mask: Mask, alpha: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, dict]:
-        """Render a lesion.
-
-        Args:
-            patch: the canvas.
-            organ: position of the organ in the study's list.
-            mask: the lesion mask.
-            alpha: blend weight of the mask, float32 (z, y, x).
-            rng: source of randomness.
-
-        Returns:
-            The rendered lesion in HU, float32 (z, y, x), and the parameters drawn.
-        """
-        ...
 
 
 class ConstantPainter:
@@ -44,30 +24,31 @@ class ConstantPainter:
     is tissue already and hardly changes, where a plain sum would make it as dense as bone.
     """
 
+    local = True
+
     def __init__(self, settings: Painter, texture: Texture) -> None:
         self.settings, self.texture = settings, texture
 
-    def render(
-        self, patch: Patch, organ: int, mask: Mask, alpha: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, dict]:
-        """A lesion with a contrast c uniform in an interval, all over the patch."""
-        contrast = rng.uniform(*self.settings.contrast)
-        change = make_texture(self.texture, patch.image.shape, patch.spacing, rng) * np.float32(contrast)
-        if self.settings.polarity == "add":
-            change = np.minimum(change / (TISSUE - LUNG), 1) * (TISSUE - patch.image)
-        else:
-            change = -change
-        return patch.image + change, {"contrast": round(contrast, 2)}
+    def render(self, brushes: Sequence[Brush]) -> list[tuple[np.ndarray, dict]]:
+        """Lesions with a contrast c uniform in an interval."""
+        return [self._render(brush) for brush in brushes]
+
+    def _render(self, brush: Brush) -> tuple[np.ndarray, dict]:
+        contrast = brush.rng.uniform(*self.settings.contrast)
+        box, image = painted_box(brush.alpha), brush.patch.image.astype(np.float32)
+        change = make_texture(self.texture, image[box].shape, brush.patch.spacing, brush.rng) * np.float32(contrast)
+        image[box] += signed_change(change, image[box], self.settings.polarity)
+        return image, {"contrast": round(contrast, 2)}
 
 
 class TransplantPainter:
     """The pixels of a real lesion: copy-paste. Needs the shape `real`."""
 
-    def render(
-        self, patch: Patch, organ: int, mask: Mask, alpha: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, dict]:
-        """The donor's HU."""
-        return mask.donor.image.astype(np.float32), {}
+    local = True
+
+    def render(self, brushes: Sequence[Brush]) -> list[tuple[np.ndarray, dict]]:
+        """The donors' HU."""
+        return [(brush.mask.donor.image.astype(np.float32), {}) for brush in brushes]
 
 
 class DifferencePainter:
@@ -83,6 +64,8 @@ class DifferencePainter:
         device: where the generator lives.
     """
 
+    local = False
+
     def __init__(
         self,
         generator: nn.Module,
@@ -96,26 +79,44 @@ class DifferencePainter:
         self.generator, self.settings, self.texture, self.window = generator, settings, texture, window
         self.conditioned, self.route, self.device = conditioned, route, device
 
-    def render(
-        self, patch: Patch, organ: int, mask: Mask, alpha: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, dict]:
-        """``x - tanh(G) T`` (or ``x + sigmoid(G) T``), in HU."""
-        texture = make_texture(self.texture, patch.image.shape, patch.spacing, rng)
-        image, weight = (to_tensor(array, self.device) for array in (window_image(patch.image, self.window), alpha))
-        with torch.inference_mode():
-            change = learned_change(
-                self.generator,
-                image,
-                weight,
-                torch.tensor([organ]),
-                self.settings.polarity,
-                self.conditioned,
-                self.route,
-                self.settings.smoothing,
-            )
-        scale = self.window[1] - self.window[0]
-        difference = change[0, 0].float().cpu().numpy() * texture * np.float32(scale)
-        return patch.image + difference, {}
+    def render(self, brushes: Sequence[Brush]) -> list[tuple[np.ndarray, dict]]:
+        """``x - tanh(G) T`` (or ``x + sigmoid(G) T``), in HU; the generator sees the patches in batches."""
+        rendered = []
+        for batch in batches(brushes, self.device):
+            images = to_batch([window_image(brush.patch.image, self.window) for brush in batch], self.device)
+            weights = to_batch([brush.alpha for brush in batch], self.device)
+            organs = torch.tensor([brush.organ for brush in batch])
+            with torch.inference_mode():
+                changes = learned_change(
+                    self.generator,
+                    images,
+                    weights,
+                    organs,
+                    self.settings.polarity,
+                    self.conditioned,
+                    self.route,
+                    self.settings.smoothing,
+                )
+            rendered += [
+                self._apply(brush, change) for brush, change in zip(batch, changes[:, 0].float().cpu().numpy(), strict=True)
+            ]
+        return rendered
+
+    def _apply(self, brush: Brush, change: np.ndarray) -> tuple[np.ndarray, dict]:
+        box, image = painted_box(brush.alpha), brush.patch.image.astype(np.float32)
+        texture = make_texture(self.texture, image[box].shape, brush.patch.spacing, brush.rng)
+        image[box] += change[box] * texture * np.float32(self.window[1] - self.window[0])
+        return image, {}
+
+
+def signed_change(change: np.ndarray, image: np.ndarray, polarity: str) -> np.ndarray:
+    """A positive change in HU as it acts on an image: darker, or a share of each voxel replaced by tissue (lung)."""
+    return -change if polarity == "subtract" else np.minimum(change / (TISSUE - LUNG), 1) * (TISSUE - image)
+
+
+def painted_box(alpha: np.ndarray) -> tuple[slice, slice, slice]:
+    """The box in which a blend weight is not zero: all that a painter needs to render."""
+    return bounding_box(alpha > 0)
 
 
 def generator_inputs(conditioned: bool) -> int:
@@ -183,4 +184,16 @@ def window_image(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
 
 def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
     """A float array (z, y, x) as (1, 1, z, y, x) on ``device``."""
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None].to(device)
+    return to_batch([array], device)
+
+
+def to_batch(arrays: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """Float arrays (z, y, x) of one shape as (batch, 1, z, y, x) on ``device``."""
+    return torch.from_numpy(np.stack(arrays).astype(np.float32, copy=False))[:, None].to(device)
+
+
+def batches(items: Sequence[Brush], device: torch.device) -> Iterator[Sequence[Brush]]:
+    """Brushes in batches for a network: one by one on a CPU, where larger ones gain nothing and would change the last bits."""
+    size = 1 if device.type == "cpu" else BATCH
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

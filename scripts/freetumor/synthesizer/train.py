@@ -16,6 +16,7 @@ from freetumor.core.tables import FOLD_CASES, read_table
 from .adversarial import AdversarialTraining
 from .assembly import load_segmenter, segmenter_network
 from .cases import open_cases
+from .diffusion_training import DiffusionTraining
 from .gan import GanTraining, seen_apart, training_images
 from .regions import open_regions
 from .segmentation import RealBatches, SegmentationTraining
@@ -74,7 +75,7 @@ def train_synthesizer(
         fold: the fold, part of the seed key.
         cases: the fold table.
         segmenter: weights of the frozen segmenter, if the painter is trained against it.
-        weights: output: the generator; the discriminator is written beside it.
+        weights: output: what paints; networks that only taught it, such as a discriminator, are written beside it.
         history: output, table of losses.
         sidecar: folder of the resumable checkpoints.
 
@@ -102,7 +103,7 @@ def train_synthesizer(
         identity,
         job.build,
         job.networks,
-        {"generator": weights, "discriminator": weights.with_name("discriminator.safetensors")},
+        {"generator": weights} | {network: weights.with_name(f"{network}.safetensors") for network in job.beside},
         history,
         sidecar,
     )
@@ -110,11 +111,19 @@ def train_synthesizer(
 
 @dataclass(frozen=True)
 class Job:
-    """What a kind of painter brings to :func:`freetumor.core.job.run_training`."""
+    """What a kind of painter brings to :func:`freetumor.core.job.run_training`.
+
+    Attributes:
+        training: the optimization.
+        build: makes the trainable on a device.
+        networks: the states to write: ``generator``, what paints, and those of ``beside``.
+        beside: networks that taught the generator.
+    """
 
     training: Training
     build: Callable[[Device], Trainable]
     networks: Callable[[Any], dict[str, dict]]
+    beside: tuple[str, ...] = ()
 
 
 def _against_segmenter(config: Config, name: str, fold: int, cases: Path, segmenter: Path) -> Job:
@@ -131,7 +140,7 @@ def _against_segmenter(config: Config, name: str, fold: int, cases: Path, segmen
     def networks(training: AdversarialTraining) -> dict[str, dict]:
         return {"generator": training.generator.state_dict(), "discriminator": training.discriminator.state_dict()}
 
-    return Job(config.synthesizers[name].painter.training, build, networks)
+    return Job(config.synthesizers[name].painter.training, build, networks, ("discriminator",))
 
 
 def _of_whole_images(config: Config, name: str, fold: int, cases: Path, _: Path | None) -> Job:
@@ -150,11 +159,28 @@ def _of_whole_images(config: Config, name: str, fold: int, cases: Path, _: Path 
         return {"generator": training.generator_state(), "discriminator": training.discriminator_state()}
 
     samples = (len(regions) + painter.group) // seen_apart(painter.kind, len(config.categories))
-    return Job(with_steps(painter.training, samples), build, networks)
+    return Job(with_steps(painter.training, samples), build, networks, ("discriminator",))
+
+
+def _of_latents(config: Config, name: str, fold: int, cases: Path, _: Path | None) -> Job:
+    """A latent diffusion of the annotated tumors; its autoencoder also learns from the pool."""
+    table = read_table(cases, FOLD_CASES)
+    phases = config.synthesizers[name].painter.diffusion
+
+    def build(device: Device) -> DiffusionTraining:
+        labeled, pool, validation = (open_cases(table, config, part) for part in ("train", "pool", "validation"))
+        if not any(case.tumors for case in labeled):
+            raise UserError(f"{cases}: no labeled training case has a tumor to learn from")
+        return DiffusionTraining(name, fold, config, labeled, pool, validation, device)
+
+    steps = phases.autoencoder.training.steps + phases.denoiser.training.steps
+    training = phases.denoiser.training.model_copy(update={"steps": steps})
+    return Job(training, build, lambda training: {"generator": training.painter_state()})
 
 
 _JOBS: dict[str, Callable[..., Job]] = {
     "difference": _against_segmenter,
+    "diffusion": _of_latents,
     "dcgan": _of_whole_images,
     "acgan": _of_whole_images,
 }

@@ -1,0 +1,102 @@
+"""Compare painted lesions with real ones: what a study says of its synthesizers before any recognizer is trained.
+
+Needs   the fold tables, and the manifests of all banks
+Gives   results/<study>/fold<k>/lesions.parquet: one row of measures per real and per painted lesion,
+        results/<study>/evaluation/{realism,profiles}.csv, and the figure `realism`
+Steps   measure_lesions → score_realism → plot_realism
+"""
+
+
+rule measure_lesions:
+    input:
+        cases="results/{study}/fold{fold}/cases.parquet",
+        manifests=expand("results/{{study}}/fold{{fold}}/synthesis/{name}/manifest.parquet", name=STUDY.banks),
+    output:
+        "results/{study}/fold{fold}/lesions.parquet",
+    log:
+        "results/{study}/logs/measure_lesions/fold{fold}.log",
+    benchmark:
+        "results/{study}/benchmarks/measure_lesions/fold{fold}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        config=CONFIG,
+        code=code_hash("measure_lesions.py"),
+        settings=settings("organs", "seed", "evaluation.min_lesion_ml"),
+    message:
+        "Measuring the real and the painted lesions of fold {wildcards.fold} of {wildcards.study}"
+    shell:
+        """
+        python scripts/measure_lesions.py \
+            --config {params.config:q} \
+            --fold {wildcards.fold} \
+            --cases {input.cases:q} \
+            --manifests {input.manifests:q} \
+            --output {output:q} 2>&1 | tee {log:q}
+        """
+
+
+rule score_realism:
+    input:
+        expand("results/{{study}}/fold{fold}/lesions.parquet", fold=STUDY.folds),
+    output:
+        realism="results/{study}/evaluation/realism.csv",
+        profiles="results/{study}/evaluation/profiles.csv",
+    log:
+        "results/{study}/logs/score_realism.log",
+    benchmark:
+        "results/{study}/benchmarks/score_realism.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("score_realism.py"),
+        settings=settings("organs", "seed", "evaluation.confidence", "evaluation.resamples"),
+    message:
+        "Measuring how like real ones the painted lesions of {wildcards.study} are"
+    shell:
+        """
+        python scripts/score_realism.py \
+            --config {params.config:q} \
+            --lesions {input:q} \
+            --realism {output.realism:q} \
+            --profiles {output.profiles:q} 2>&1 | tee {log:q}
+        """
+
+
+rule plot_realism:
+    input:
+        realism="results/{study}/evaluation/realism.csv",
+        profiles="results/{study}/evaluation/profiles.csv",
+    output:
+        multiext("results/{study}/figures/realism", png=".png", pdf=".pdf", csv=".csv"),
+    log:
+        "results/{study}/logs/plot_realism.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        config=CONFIG,
+        code=code_hash("plot_realism.py"),
+        settings=settings("organs"),
+    message:
+        "Drawing painted beside real lesions of {wildcards.study}"
+    shell:
+        """
+        python scripts/plot_realism.py \
+            --config {params.config:q} \
+            --realism {input.realism:q} \
+            --profiles {input.profiles:q} \
+            --output {output.png:q} 2>&1 | tee {log:q}
+        """

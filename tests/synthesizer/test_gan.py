@@ -128,6 +128,24 @@ def test_categories_are_trained_apart(config, regions):
     assert [set(pair.categories.tolist()) for pair in trainings[0].pairs] == [{0}, {1}, {2}]
 
 
+@pytest.mark.parametrize("betas", [(0.5, 0.999), (0.0, 0.99)])
+def test_networks_move_as_adam_with_the_betas_of_the_painter(config, regions, betas):
+    """Two steps of the output bias of a discriminator, by hand; the first pair is the published one, and the default."""
+    training = make_training(config, regions)
+    painter = training.painter
+    assert painter.betas == (0.5, 0.999)
+    images, categories = training_images(regions, painter.group, config)
+    training = GanTraining(painter.model_copy(update={"betas": betas}), config, images, categories, Device(CPU), 1, "dcgan")
+    bias = training.pairs[0].discriminator.layers[-1].bias
+    value, mean, square = 0.0, 0.0, 0.0
+    for step in (1, 2):
+        training._discriminator_step(0, *training._batch(0, step)[:2], torch.zeros(8, 1, 16, 16), None)
+        mean = betas[0] * mean + (1 - betas[0]) * bias.grad.item()
+        square = betas[1] * square + (1 - betas[1]) * bias.grad.item() ** 2
+        value -= painter.training.learning_rate * mean / (1 - betas[0] ** step) / (square / (1 - betas[1] ** step)) ** 0.5
+        assert bias.item() == pytest.approx(value, rel=1e-3)
+
+
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_a_step_is_a_function_of_its_number(config, regions, kind):
     first, second = (make_training(config, regions, kind) for _ in range(2))

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from .config_parts import Count, Interval, Network, NotNegative, Positive, Section, Share, Structure, Training, _ordered
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
 
 class Growth(Section):
     """Growth of a tumor by a cellular automaton, up to the volume of the ball of its size class."""
@@ -168,6 +170,10 @@ class Painter(Section):
         64, ge=1, description="`dcgan`, `acgan`: channels of the discriminator's first convolution (64 in the paper)."
     )
     latent: int = Field(100, ge=1, description="`dcgan`, `acgan`: length of the noise vector, uniform in -1 to 1.")
+    betas: tuple[Decay, Decay] = Field(
+        (0.5, 0.999),
+        description="`dcgan`, `acgan`: decay of Adam's means of gradients and of their squares (0.5 and 0.999 in the paper). With few images, 0 as the first keeps generated ones more different from each other.",
+    )
     group: int = Field(
         5000,
         ge=0,
@@ -311,6 +317,11 @@ class Gate(Section):
         """Whether a criterion ranks lesions among draws, or among real ones."""
         ranked = [getattr(self, name) for name in ("agreement", "realism")]
         return self.kind == "composed" and any(item is not None and item.fair == lesions for item in ranked)
+
+    def compares(self, organs: Sequence[str]) -> bool:
+        """Whether a criterion needs the real lesions of the training cases."""
+        bounded = self.contrast is None or set(organs) <= set(self.contrast.bounds)
+        return self.kind == "composed" and (self.copies is not None or not bounded)
 
     @property
     def least_score(self) -> float | None:

@@ -36,7 +36,6 @@ from .painters import window_image
 from .regions import Region, classic_group, plain
 from .synthetic import ACCEPTED, SyntheticCase
 
-BETAS = (0.5, 0.999)
 CALIBRATION = (32, 128)  # batches, and images of each, over which the final statistics of the batch norms are taken
 
 
@@ -78,7 +77,7 @@ class GanTraining:
         scaled = torch.from_numpy(window_image(images, config.working.window) * 2 - 1)[:, None]
         self.pairs = PAIRS[painter.kind](self, scaled, torch.from_numpy(categories))
         self.optimizers = [
-            torch.optim.Adam(network.parameters(), painter.training.learning_rate, betas=BETAS)
+            torch.optim.Adam(network.parameters(), painter.training.learning_rate, betas=painter.betas)
             for pair in self.pairs
             for network in (pair.generator, pair.discriminator)
         ]

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import math
+import sys
 import tempfile
 import time
 import warnings
@@ -67,6 +69,7 @@ def measure(setting: sections.Setting, options: argparse.Namespace, networks: bo
     Networks see windows, not volumes: they are timed on one canvas only.
     """
     wanted, repeats = options.synthesizers, options.repeat
+    start = time.process_time()
     if library.PROCEDURAL in wanted:
         sections.time_procedural(setting, repeats)
     for name in (library.PROCEDURAL, library.AUTOMATON, library.COPY_PASTE):
@@ -81,6 +84,7 @@ def measure(setting: sections.Setting, options: argparse.Namespace, networks: bo
             sections.time_freetumor(setting, painted, slow, options.window)
         if library.DIFFUSION in wanted:
             sections.time_diffusion(setting, slow, options.window)
+    print(f"{setting.name}: {time.process_time() - start:.0f} core-seconds", file=sys.stderr, flush=True)
     alone = [] if options.quick else [name for name in wanted if networks or name not in library.WITH_NETWORKS]
     peaks = sections.measure_memory(setting, alone) if alone else {}
     setting.release()
@@ -108,9 +112,9 @@ def show(samples: list[Sample], peaks: dict[str, dict[str, float]]) -> str:
         "From .nii.gz to .nii.gz, ms per painted volume": report.files_to_files,
         "References": report.references,
     }
-    parts = [f"{title}\n\n{make(samples)}" for title, make in titles.items()]
-    parts.append(f"Memory\n\n{report.memory(peaks | {'benchmark itself': {'start_mb': 0, 'peak_mb': peak_mb()}})}")
-    return "\n\n".join(parts)
+    tables = {title: make(samples) for title, make in titles.items()}
+    tables["Memory"] = report.memory(peaks | {"the benchmark itself": {"start_mb": math.nan, "peak_mb": peak_mb()}})
+    return "\n\n".join(f"{title}\n\n{text}" for title, text in tables.items() if text)
 
 
 if __name__ == "__main__":

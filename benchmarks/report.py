@@ -65,7 +65,9 @@ def _ratio(samples: Samples, above: Side, below: Side, volume: str | None = None
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
-    """Rows as aligned text, the first column to the left."""
+    """Rows as aligned text, the first column to the left; nothing without rows."""
+    if not rows:
+        return ""
     cells = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [

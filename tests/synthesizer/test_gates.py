@@ -183,18 +183,35 @@ def test_contrast_is_against_the_healthy_organ_around():
     assert judge(gate_of(contrast={"bounds": {"kidney": [1, 2]}}), item).accepted
 
 
+def test_a_rim_painted_beyond_the_label_does_not_count():
+    item = painted(change=-50)
+    item.image[~item.lesion] -= 30
+    assert ring_contrast(item) == -50
+
+
 def test_a_lesion_that_fills_its_organ_has_no_measurable_contrast():
     verdict = judge(gate_of(contrast={"bounds": {"liver": [1, 2]}}), painted(label=LESION.astype(np.uint8)))
     assert verdict.accepted
     assert "ring_contrast_hu" not in verdict.scores
 
 
-def test_bounds_of_the_contrast_come_from_real_lesions():
-    real = [painted(change=-change) for change in range(10, 111)] + [painted(organ=1, change=30)]
-    bounds = contrast_bounds(real, (0.1, 0.9))
-    assert bounds == {0: pytest.approx((-100, -20)), 1: (30, 30)}
-    gate = gate_of(real=real, contrast={"quantiles": [0.1, 0.9], "bounds": {"kidney": [-5, 5]}})
-    items = [painted(change=-99), painted(change=-101), painted(change=-19), painted(organ=1, change=30)]
+def test_bounds_of_the_contrast_hold_one_more_real_lesion():
+    rng, held = generator("bounds"), []
+    for _ in range(400):
+        values = rng.normal(-50, 20, 5)
+        real = [painted(change=round(value)) for value in values[:4]]
+        low, high = contrast_bounds(real, 0.8)[0]
+        held.append(low <= values[4] <= high)
+    assert np.mean(held) == pytest.approx(0.8, abs=0.05)  # also from four lesions; their extremes would hold 0.6
+    assert contrast_bounds([painted()] * 2 + [painted(label=LESION.astype(np.uint8))], 0.8) == {}
+
+
+def test_bounds_are_learned_for_organs_that_have_none():
+    real = [painted(change=change, organ=organ) for change in (-60, -50, -40) for organ in (0, 1)]
+    low, high = contrast_bounds(real, 0.9)[0]
+    assert (low, high) == pytest.approx((-50 - 2.92 * 10 * np.sqrt(4 / 3), -50 + 2.92 * 10 * np.sqrt(4 / 3)), abs=0.01)
+    gate = gate_of(real=real, contrast={"coverage": 0.9, "bounds": {"kidney": [-5, 5]}})
+    items = [painted(change=-83), painted(change=-84), painted(change=-16), painted(organ=1, change=-50)]
     assert [verdict.accepted for verdict in judge(gate, *items)] == [True, False, False, False]
 
 
@@ -229,7 +246,11 @@ def test_a_copy_of_a_real_lesion_is_refused_wherever_it_lies():
     copy.image[copy.lesion] += texture[ball] // 2
     other = painted(copy.lesion, organ=0)
     other.image[...] = copy.image
+    part = painted(ball & (np.arange(12) < 4), organ=1)
+    part.image[part.lesion] += texture[part.lesion]
     gate = gate_of(real=[painted(organ=1, noise=20, seed=5), original], copies={})
+    assert part.lesion.sum() >= 27
+    assert "copy" not in judge(gate, part).scores  # less than half of the lesion
     verdicts = judge(gate, copy, fresh, other, painted(cube(0, 2), organ=1))
     assert [verdict.reason for verdict in verdicts] == ["copies", "", "", ""]
     assert verdicts[0].scores["copy"] > 0.99  # integer division blurs it a little
@@ -380,11 +401,14 @@ def test_draws_and_real_lesions_are_told_apart():
 
 
 def test_real_lesions_are_what_is_annotated(labeled, pool, study):
-    found = real_lesions(labeled + pool, study.organs, study.working.patch)
+    found = list(real_lesions(labeled + pool, study.organs, study.working.patch))
+    close = list(real_lesions(labeled + pool, study.organs))
     assert {item.organ for item in found} == {0, 1}
     assert len(found) == sum(len(case.lesions(organ)) for case in labeled for organ in study.organs)
-    for item in found:
-        assert item.lesion.any()
+    for item, near in zip(found, close, strict=True):
+        assert item.image.shape == study.working.patch
+        assert near.lesion.sum() >= item.lesion.sum() > 0
+        assert ring_contrast(near) == pytest.approx(-50, abs=12)
         assert (item.patch.label[item.lesion] == 2 * item.organ + 2).all()
         assert ring_contrast(item) == pytest.approx(-50, abs=12)  # as the factory paints them
 
@@ -439,6 +463,17 @@ def test_a_synthesizer_says_whether_it_needs_the_segmenter(gate, defect, judged,
     settings = Synthesizer(painter={"kind": "constant"}, gate=gate, defects={"recall_gate": defect})
     assert settings.judged == judged
     assert settings.gate.least_score == least
+
+
+def test_a_gate_says_whether_it_needs_real_lesions():
+    def compares(**criteria):
+        return Gate(kind="composed", **criteria).compares(ORGANS)
+
+    assert compares(copies={})
+    assert compares(contrast={"bounds": {"liver": [-9, 9]}})
+    assert not compares(contrast={"bounds": {"liver": [-9, 9], "kidney": [-9, 9]}})
+    assert not compares(size={})
+    assert not Gate().compares(ORGANS)
 
 
 def test_soft_dice_of_a_mask_is_dice():

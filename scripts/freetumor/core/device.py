@@ -51,7 +51,9 @@ def prepare(compute: Compute) -> Device:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(compute.torch_threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)  # MaxPool3d has no deterministic backward on CUDA
+    # Warn only, because MaxPool3d has no deterministic backward on CUDA. `use_deterministic_algorithms` does the same, but
+    # imports the compiler for it, a third of the time of a short job.
+    torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False
     has_gpu = torch.cuda.is_available()
     if compute.device == "cuda" and not has_gpu:

@@ -124,8 +124,8 @@ def equivalent_diameter(lesion: np.ndarray, spacing: Triple) -> float:
 def sphericity(lesion: np.ndarray, spacing: Triple) -> float:
     """Wadell's sphericity: surface of the ball of equal volume per surface of the lesion, 1 for a ball.
 
-    The surface is Crofton's (:func:`surface_area`), which has no bias from the steps of the voxels; a small digital ball may
-    therefore reach 1.03.
+    The surface is Crofton's (:func:`surface_area`), which has no bias from the steps of the voxels; a digital ball of less
+    than 100 voxels may therefore reach 1.05.
 
     Reference:
         Wadell 1935.

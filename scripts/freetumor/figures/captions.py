@@ -93,8 +93,8 @@ def _realism(facts: Facts) -> Caption:
         "same for the healthy ring around them. 0.5 is chance; a control above it says that the place tells as well. d, Kernel "
         "distance of features from half of the real patients; gray: of the other half. e, Distance to the nearest training "
         "lesion per distance to the nearest real one that was never learned from; gray: with other patients in place of the "
-        "training patients. Left of the gray, lesions are copied. Sizes are those of all lesions; the rest, but for e, compares "
-        "lesions matched by size, whose numbers stand in a."
+        "training patients. Left of the gray, lesions are copied. Sizes are those of all lesions; the rest, but for e, "
+        "compares lesions matched by size, whose numbers stand in a."
     )
     alternative = (
         "Line plots of HU profiles, interval plots of lesion measures, and dot plots of tests of painted against real."
@@ -155,9 +155,11 @@ def _gate(facts: Facts) -> Caption:
     text = (
         "Share of draws by outcome, a, by size class and, b, by organ of the canvas. Refused: the gate's score stayed below "
         "the threshold in every attempt; no place: the organ had no room; empty: nothing visible was painted. "
-        "c, Scores of the gate; the dashed line is the threshold."
+        "c, By contrast, judged draws only, in five groups. d, Share of judged draws that would be kept at other thresholds of "
+        "the main score, by size class: a lower bound where a draw had several attempts; dashed: the threshold in use. Whiskers "
+        "and bands: Wilson intervals."
     )
-    return Caption("What became of each draw.", text, "Stacked bars of outcomes and histograms of gate scores per synthesizer.")
+    return Caption("What became of each draw.", text, "Shares of outcomes by size, organ and contrast, and by threshold, per synthesizer.")
 
 
 def _window(config: Config) -> str:

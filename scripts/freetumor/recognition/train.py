@@ -85,7 +85,8 @@ def plan_segmentation(job: ArmJob) -> Plan:
         if arm.synthesizer is not None and arm.lesions == "bank":
             lesions = BankLesions(job.bank, canvases, config, arm.variants)
         elif arm.synthesizer is not None:
-            painter = assemble(arm.synthesizer, config, labeled, device.torch, job.generator, job.segmenter)
+            held_out = open_cases(job.table, config, "validation")
+            painter = assemble(arm.synthesizer, config, labeled, device.torch, job.generator, job.segmenter, held_out)
             lesions = OnlineLesions(painter, canvases, config)
         batches = ArmBatches(arm, config, labeled, lesions, training.batch, *job.key)
         network = segmenter_network(config.recognition.network, config, derive_seed(*job.key, "weights"))

@@ -77,9 +77,10 @@ def synthesize_shard(
     """
     device = prepare(config.compute)
     table = read_table(cases, FOLD_CASES)
-    donors = open_cases(table, config, "train")
-    painter = Painter(config, assemble(name, config, donors, device.torch, weights, segmenter), name, fold)
-    base = _identity(config, name, fold, donors, weights, segmenter)
+    donors, held_out = open_cases(table, config, "train"), open_cases(table, config, "validation")
+    synthesizer = assemble(name, config, donors, device.torch, weights, segmenter, held_out)
+    painter = Painter(config, synthesizer, name, fold)
+    base = _identity(config, name, fold, [*donors, *held_out], weights, segmenter)
     tasks: list[tuple[str, str, int, Callable[[], Made]]] = []  # pack, fingerprint, draws, work
     if config.synthesizers[name].whole_image:
         for category in config.categories:
@@ -98,7 +99,7 @@ def synthesize_shard(
 
 
 def _identity(
-    config: Config, name: str, fold: int, donors: Sequence[Case], weights: Path | None, segmenter: Path | None
+    config: Config, name: str, fold: int, learned_from: Sequence[Case], weights: Path | None, segmenter: Path | None
 ) -> str:
     """Of all that a draw depends on, besides its parent."""
     return sha256_json(
@@ -108,7 +109,7 @@ def _identity(
             "names": [config.organs, config.categories],
             "draws": [config.synthesis.lesions_per_case, config.synthesis.lesions_per_volume],
             "seed": [config.seed, name, fold],
-            "donors": [(case.case_id, case.parent_hash) for case in donors],
+            "cases": [(case.case_id, case.parent_hash) for case in learned_from],
             "weights": [sha256_file(path) for path in (weights, segmenter) if path is not None],
             "threads": config.compute.torch_threads,
             "code": code_hash(__file__),

@@ -9,18 +9,21 @@ from torch import nn
 from freetumor.core.config import Config, Network, Synthesizer
 from freetumor.core.errors import UserError
 from freetumor.core.labels import class_names
+from freetumor.core.seeding import generator
 from freetumor.core.weights import load_weights
 
 from .automaton_shape import AutomatonShape
+from .calibration import real_lesions
 from .cases import Case
+from .diffusion import DiffusionPainter, load_diffusion
 from .gan import ImageSynthesizer
 from .gan_networks import image_generator
-from .gates import OpenGate, SegmenterGate
+from .gates import ComposedGate, Listener, build_gate
 from .networks import build_network
 from .painters import ConstantPainter, DifferencePainter, TransplantPainter, generator_inputs
 from .shapes import EllipsoidShape, RealShape
 from .states import StatesPainter
-from .synthetic import Judging, Painting, Shaping
+from .synthetic import Painting, Shaping
 from .tumor import RIM_SIGMAS, TumorSynthesizer
 
 
@@ -65,6 +68,7 @@ def assemble(
     device: torch.device,
     weights: str | Path | None = None,
     segmenter: str | Path | None = None,
+    held_out: Sequence[Case] = (),
 ) -> TumorSynthesizer | ImageSynthesizer:
     """Build the synthesizer ``name`` of the configuration.
 
@@ -75,25 +79,57 @@ def assemble(
         device: where networks run.
         weights: the trained generator, if the painter has one.
         segmenter: the trained segmenter, if the gate needs it.
+        held_out: labeled validation cases, if the gate ranks lesions among real ones.
 
     Raises:
         UserError: if weights are missing or do not fit.
     """
     settings = config.synthesizers[name]
-    window = config.working.window
     for path, needed, what in ((weights, settings.trained, "generator"), (segmenter, settings.judged, "segmenter")):
         if needed and path is None:
             raise UserError(f"synthesizers.{name}: needs the trained {what}")
     if settings.whole_image:
-        generator = load_network(weights, image_generator(settings.painter, config, seed=0), device)
-        return ImageSynthesizer(generator, settings.painter.latent, window, device)
+        network = load_network(weights, image_generator(settings.painter, config, seed=0), device)
+        return ImageSynthesizer(network, settings.painter.latent, config.working.window, device)
     shape = build_shape(settings, config.organs, donors)
     painter = PAINTERS[settings.painter.kind](settings, config, device, weights)
-    gate: Judging = OpenGate()
-    if settings.judged:
-        network = load_segmenter(segmenter, config.segmenter.network, config, device)
-        gate = SegmenterGate(network, settings.gate, window, device, settings.has("recall_gate"))
-    return TumorSynthesizer(settings, config.working.patch, shape, painter, gate)
+    judge = load_segmenter(segmenter, config.segmenter.network, config, device) if settings.judged else None
+    critic = load_critic(settings, weights, device) if settings.gate.asks("discriminator") else None
+    real = list(real_lesions(donors, config.organs)) if settings.gate.compares(config.organs) else []
+    gate = build_gate(settings, config.organs, config.working.window, device, judge, critic, real)
+    synthesizer = TumorSynthesizer(settings, config.working.patch, shape, painter, gate)
+    if isinstance(gate, ComposedGate):
+        _calibrate(gate, synthesizer, name, config, donors, held_out)
+    return synthesizer
+
+
+def _calibrate(
+    gate: ComposedGate,
+    synthesizer: TumorSynthesizer,
+    name: str,
+    config: Config,
+    donors: Sequence[Case],
+    held_out: Sequence[Case],
+) -> None:
+    """Give a fair gate lesions to rank others among: real ones that no training has seen, or draws of the synthesizer."""
+    if synthesizer.settings.gate.fair_among("real"):
+        lesions = real_lesions(held_out, config.organs, config.working.patch)
+        gate.calibrate("real", [row for lesion in lesions for row in gate.measure([lesion])])
+    if synthesizer.settings.gate.fair_among("draws"):
+        listener = Listener(gate)
+        draft = TumorSynthesizer(synthesizer.settings, synthesizer.window, synthesizer.shape, synthesizer.painter, listener)
+        for organ, title in enumerate(config.organs):
+            canvases = [case for case in donors if title in case.organs]
+            for draw in range(synthesizer.settings.gate.reference_draws if canvases else 0):
+                rng = generator(config.seed, "gate", name, title, draw)
+                draft.make(canvases[rng.integers(len(canvases))], organ, rng)
+        gate.calibrate("draws", listener.measured)
+
+
+def load_critic(settings: Synthesizer, weights: str | Path, device: torch.device) -> nn.Module:
+    """The discriminator that taught a painter; its weights lie beside the generator's."""
+    network = build_network(settings.painter.network, 1, 3, 0, settings.has("batch_statistics"))
+    return load_network(Path(weights).with_name("discriminator.safetensors"), network, device)
 
 
 def untrained(settings: Synthesizer, organs: Sequence[str] = ("organ",)) -> TumorSynthesizer:
@@ -102,13 +138,14 @@ def untrained(settings: Synthesizer, organs: Sequence[str] = ("organ",)) -> Tumo
     Raises:
         UserError: if a part of it has to be trained, or needs real lesions.
     """
-    if settings.trained or settings.judged or settings.shape.kind == "real":
+    if settings.trained or settings.judged or settings.shape.kind == "real" or settings.gate.compares(organs):
         raise UserError(
             f"synthesizer: the painter '{settings.painter.kind}', the shape '{settings.shape.kind}' and the gate "
             f"'{settings.gate.kind}' need a trained study; expected parts that need no training"
         )
     painter = PAINTERS[settings.painter.kind](settings, None, torch.device("cpu"), None)
-    return TumorSynthesizer(settings, (1, 1, 1), build_shape(settings, organs, ()), painter, OpenGate())
+    gate = build_gate(settings, organs, (0.0, 1.0), torch.device("cpu"))
+    return TumorSynthesizer(settings, (1, 1, 1), build_shape(settings, organs, ()), painter, gate)
 
 
 def build_shape(settings: Synthesizer, organs: Sequence[str], donors: Sequence[Case]) -> Shaping:
@@ -134,9 +171,15 @@ def _transplant(*_: object) -> Painting:
 
 
 def _difference(settings: Synthesizer, config: Config, device: torch.device, weights: str | Path) -> Painting:
-    generator = load_network(weights, generator_network(settings, config, seed=0), device)
+    network = load_network(weights, generator_network(settings, config, seed=0), device)
     conditioned, route = not settings.has("unconditioned"), not settings.has("channel_routing")
-    return DifferencePainter(generator, settings.painter, settings.texture, config.working.window, conditioned, route, device)
+    return DifferencePainter(network, settings.painter, settings.texture, config.working.window, conditioned, route, device)
+
+
+def _diffusion(settings: Synthesizer, config: Config, device: torch.device, weights: str | Path) -> Painting:
+    diffusion = settings.painter.diffusion
+    network = load_diffusion(weights, diffusion, config, device)
+    return DiffusionPainter(network, diffusion, config.working.window, device)
 
 
 PAINTERS: dict[str, Callable[..., Painting]] = {
@@ -144,4 +187,5 @@ PAINTERS: dict[str, Callable[..., Painting]] = {
     "states": _states,
     "transplant": _transplant,
     "difference": _difference,
+    "diffusion": _diffusion,
 }

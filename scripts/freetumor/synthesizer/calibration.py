@@ -4,13 +4,15 @@ A network that knows few small tumors scores every small lesion low, real ones t
 lesions, which says nothing about how well they are painted. A rank does not depend on how lesions of a size score as such.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .cases import Case, tumor_mask
 from .synthetic import Index, Painted
+
+AROUND_MM = 8.0
 
 
 @dataclass(frozen=True)
@@ -85,23 +87,24 @@ def calibrate(measured: Sequence[Mapping[str, float]], likeness: float) -> Refer
     return Reference(organ, np.array([row["diameter_mm"] for row in measured], float), columns, likeness)
 
 
-def real_lesions(cases: Sequence[Case], organs: Sequence[str], window: Index) -> list[Painted]:
+def real_lesions(cases: Sequence[Case], organs: Sequence[str], window: Index | None = None) -> Iterator[Painted]:
     """Annotated lesions, each in the middle of a patch, as if they had been painted.
 
     Args:
         cases: labeled cases; a case whose tumors are hidden has none.
         organs: organs of the study, in order.
-        window: voxels of a patch (z, y, x); of a larger lesion only the middle is seen.
+        window: voxels of a patch (z, y, x), for networks; of a larger lesion only the middle is seen. None: the lesion's box
+            and 8 mm around it.
     """
-    found = []
     for case in cases:
+        margin = np.ceil(AROUND_MM / np.array(case.spacing)).astype(int)
         for organ, name in enumerate(organs if not case.hide_tumors else ()):
             for box in case.lesions(name):
                 low, high = box[::2], box[1::2]
-                corner = tuple(int((a + b) // 2 - length // 2) for a, b, length in zip(low, high, window, strict=True))
-                patch, inside = case.patch(corner, window), np.zeros(window, bool)
+                size = tuple((high - low + 2 * margin).tolist()) if window is None else window
+                corner = tuple(int((a + b) // 2 - length // 2) for a, b, length in zip(low, high, size, strict=True))
+                patch, inside = case.patch(corner, size), np.zeros(size, bool)
                 inside[tuple(slice(max(a - c, 0), max(b - c, 0)) for a, b, c in zip(low, high, corner, strict=True))] = True
                 lesion = inside & tumor_mask(patch.label, organ)
                 if lesion.any():
-                    found.append(Painted(patch, patch.image, lesion, organ, {"case_id": case.case_id}))
-    return found
+                    yield Painted(patch, patch.image, lesion, organ, {"case_id": case.case_id})

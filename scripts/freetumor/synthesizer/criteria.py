@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 from scipy.ndimage import binary_dilation
-from scipy.special import softmax
+from scipy.special import softmax, stdtrit
 
-from freetumor.core import config_synthesizer as config
+from freetumor.core import config_gate as config
 from freetumor.core.arrays import bounding_box
 from freetumor.core.errors import UserError
 from freetumor.core.labels import tumor_code
@@ -26,6 +26,7 @@ REAL = 1  # class of the discriminator, as in adversarial training
 NEIGHBORHOOD = 2  # voxels around the lesion's box in which a segmenter's false alarms count
 RING_MM = 6.0  # healthy organ around the lesion's box that its contrast is measured against
 LEAST_RING = 10  # voxels
+LEAST_REAL = 3  # lesions, to tell how much their contrast varies
 CHEAP, SEGMENTER, DISCRIMINATOR, SEARCH = range(4)  # stages, in the order of their cost
 
 
@@ -281,13 +282,25 @@ def ring_contrast(painted: Painted) -> float:
     return float(painted.image[box][lesion].mean(dtype=float) - painted.patch.image[box][ring].mean(dtype=float))
 
 
-def contrast_bounds(real: Sequence[Painted], quantiles: tuple[float, float]) -> dict[int, tuple[float, float]]:
-    """Quantiles of the contrasts of real lesions in HU, by organ; organs without a lesion that can be measured are left out."""
+def contrast_bounds(real: Sequence[Painted], coverage: float) -> dict[int, tuple[float, float]]:
+    """Intervals in HU that hold the contrast of one more real lesion with a probability of ``coverage``, by organ.
+
+    ``mean +- t sd sqrt(1 + 1 / n)`` of n contrasts, taken as normal: few lesions give wide bounds, where their quantiles would
+    be narrow ones. An organ with fewer than three lesions that can be measured has none.
+
+    Reference:
+        Whitmore 1986, prediction limits for a univariate normal observation.
+    """
     contrasts: dict[int, list[float]] = {}
     for item in real:
         contrasts.setdefault(item.organ, []).append(ring_contrast(item))
-    known = {organ: [value for value in values if not np.isnan(value)] for organ, values in contrasts.items()}
-    return {organ: tuple(np.quantile(values, quantiles).tolist()) for organ, values in sorted(known.items()) if values}
+    bounds = {}
+    for organ, values in sorted(contrasts.items()):
+        known = np.array(values)[~np.isnan(values)]
+        if (n := len(known)) >= LEAST_REAL:
+            half = stdtrit(n - 1, (1 + coverage) / 2) * known.std(ddof=1) * np.sqrt(1 + 1 / n)
+            bounds[organ] = (float(known.mean() - half), float(known.mean() + half))
+    return bounds
 
 
 def _contrast(settings: config.Contrast, organs: Sequence[str], real: Sequence[Painted]) -> ContrastCriterion:
@@ -295,7 +308,7 @@ def _contrast(settings: config.Contrast, organs: Sequence[str], real: Sequence[P
         if organ not in organs:
             raise UserError(f"gate.contrast.bounds: '{organ}' is no organ of the study ({', '.join(organs)})")
     named = {organs.index(organ): bounds for organ, bounds in settings.bounds.items()}
-    return ContrastCriterion(contrast_bounds(real, settings.quantiles) | named)
+    return ContrastCriterion(contrast_bounds(real, settings.coverage) | named)
 
 
 _BUILDERS = {

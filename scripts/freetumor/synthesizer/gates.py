@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from freetumor.core.config import Gate, Synthesizer
-from freetumor.core.config_synthesizer import Agreement
+from freetumor.core.config_gate import Agreement
 
 from .calibration import calibrate
 from .cases import tumor_mask
@@ -215,14 +215,3 @@ def build_gate(
     if gate.kind == "segmenter":
         gate = Gate(kind="composed", agreement=Agreement(least=gate.threshold, fair="none"))
     return ComposedGate(build_criteria(gate, organs, real), judges, gate.likeness)
-
-
-def SegmenterGate(
-    segmenter: nn.Module, settings: Gate, window: tuple[float, float], device: torch.device, recall_only: bool
-) -> Judging:
-    """As assembly called it before :func:`build_gate`."""
-    judge = Judge(segmenter, window, device)
-    if recall_only:
-        return RecallGate(judge)
-    composed = Gate(kind="composed", agreement=Agreement(least=settings.threshold, fair="none"))
-    return ComposedGate(build_criteria(composed, (), ()), {SEGMENTER: judge}, settings.likeness)

@@ -272,6 +272,7 @@ def test_a_missing_table_is_one_line(study, tmp_path, script):
         "plot_differences.py": ["scores", "lesions", "summary"],
         "plot_sizes.py": ["sizes"],
         "plot_gate.py": ["manifests"],
+        "plot_realism.py": ["realism", "profiles"],
         "plot_canvases.py": ["volumes"],
         "plot_samples.py": ["cases", "manifests"],
         "plot_fidelity.py": ["tables"],

@@ -155,11 +155,12 @@ def _gate(facts: Facts) -> Caption:
     text = (
         "Share of draws by outcome, a, by size class and, b, by organ of the canvas. Refused: the gate's score stayed below "
         "the threshold in every attempt; no place: the organ had no room; empty: nothing visible was painted. "
-        "c, By contrast, judged draws only, in five groups. d, Share of judged draws that would be kept at other thresholds of "
-        "the main score, by size class: a lower bound where a draw had several attempts; dashed: the threshold in use. Whiskers "
-        "and bands: Wilson intervals."
+        "c, By contrast, judged draws only, in five groups. d, Share of judged draws that would be kept at other thresholds "
+        "of the main score, by size class: a lower bound where a draw had several attempts; dashed: the threshold in use. "
+        "Whiskers and bands: Wilson intervals."
     )
-    return Caption("What became of each draw.", text, "Shares of outcomes by size, organ and contrast, and by threshold, per synthesizer.")
+    alternative = "Shares of outcomes by size, organ and contrast, and by threshold, per synthesizer."
+    return Caption("What became of each draw.", text, alternative)
 
 
 def _window(config: Config) -> str:

@@ -124,12 +124,16 @@ def references(samples: Samples) -> str:
 
 def memory(peaks: dict[str, dict[str, float]]) -> str:
     """Resident memory per worker."""
-    rows = [[name, f"{entry['start_mb']:,.0f}", f"{entry['peak_mb']:,.0f}"] for name, entry in peaks.items()]
+    rows = [[name, *(_number(entry[key], 0) for key in ("start_mb", "peak_mb"))] for name, entry in peaks.items()]
     return table(rows, ["worker", "MB, imports and weights", "MB, peak"])
 
 
 def _ms(seconds: float) -> str:
-    return "" if math.isnan(seconds) else f"{1e3 * seconds:,.1f}" if seconds < 1 else f"{1e3 * seconds:,.0f}"
+    return _number(1e3 * seconds, 1 if seconds < 1 else 0)
+
+
+def _number(value: float, digits: int) -> str:
+    return "" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def _shares(samples: Samples) -> list[str]:

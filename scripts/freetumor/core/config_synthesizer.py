@@ -98,7 +98,7 @@ class Autoencoder(Section):
     fold: int = Field(
         2,
         ge=1,
-        description="Voxels per axis that are folded into channels before the first convolution; it works on 1 / fold³ of the cells.",
+        description="Voxels per axis that are folded into channels before the first convolution; their number falls by its cube, and with it the cost.",
     )
     channels: Annotated[list[Count], Field(min_length=1)] = Field(
         [32], description="Channels per level; every level but the first halves the resolution once more."
@@ -110,7 +110,7 @@ class Autoencoder(Section):
         description="Weight of the Kullback-Leibler divergence of the latents from a normal distribution, beside L1.",
     )
     training: Training = Field(
-        Training(steps=300, learning_rate=2e-3, batch=4, weight_decay=0.0), description="Its training, the first phase."
+        Training(steps=700, learning_rate=4e-3, batch=4, weight_decay=0.0), description="Its training, the first phase."
     )
 
 
@@ -118,7 +118,7 @@ class Denoiser(Section):
     """The network that turns noise into the latents of a tumor."""
 
     channels: Annotated[list[Count], Field(min_length=1)] = Field(
-        [32, 64], description="Channels per level; every level but the first halves the resolution."
+        [16, 32, 64], description="Channels per level; every level but the first halves the resolution."
     )
     timesteps: int = Field(200, ge=2, description="Steps of the noising process.")
     predicts: Literal["velocity", "noise"] = Field(
@@ -127,7 +127,7 @@ class Denoiser(Section):
     )
     average: Share = Field(0.995, description="Decay of the moving average of its weights that is kept.")
     training: Training = Field(
-        Training(steps=500, learning_rate=1e-3, batch=8, weight_decay=0.0), description="Its training, the second phase."
+        Training(steps=900, learning_rate=2e-3, batch=4, weight_decay=0.0), description="Its training, the second phase."
     )
 
 
@@ -138,8 +138,10 @@ class Diffusion(Section):
     denoiser: Denoiser = Denoiser()
     margin: int = Field(4, ge=0, description="Least voxels around a lesion, per side, that the networks see.")
     early_mm: Positive = Field(20.0, description="Lesions of at most this equivalent-sphere diameter are early.")
-    early_steps: int = Field(4, ge=1, description="Sampling steps of an early lesion, at most `denoiser.timesteps`.")
-    late_steps: int = Field(50, ge=1, description="Sampling steps of any other lesion, at most `denoiser.timesteps`.")
+    early_steps: int = Field(
+        4, ge=1, description="Sampling steps of an early lesion (as in DiffTumor), at most `denoiser.timesteps`."
+    )
+    late_steps: int = Field(10, ge=1, description="Sampling steps of any other lesion (50 in DiffTumor), at most as many.")
 
     @model_validator(mode="after")
     def _steps_are_few(self) -> "Diffusion":

@@ -1,12 +1,14 @@
 """The bank: a synthetic lesion is a patch, its place in the parent volume and a record. Applying one is exact and cheap.
 
-All lesions of a parent lie in one pack: a header with their records, then one compressed block per lesion, int16 (2, z, y, x)
-of its bounding box: the change in HU, and the label. Manifest rows say where in which pack a lesion lies. A block also knows a
-checksum of the parent's voxels that it changes, and is never applied to others. Whole volumes are an export.
+All lesions of a parent lie in one pack: a header with their records, then one compressed block per lesion: the change in HU in
+its bounding box, int16 (z, y, x), and the label, one bit per voxel, unless it is just what changed. Manifest rows say where in
+which pack a lesion lies. A block also knows a checksum of the parent's voxels that it changes, and is never applied to others.
+Whole volumes are an export.
 """
 
 import hashlib
 import json
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -26,7 +28,8 @@ from freetumor.synthesizer.synthetic import ACCEPTED, Index
 
 MAGIC = b"FTPACK01"
 HEADER = struct.Struct("<8sQ")  # magic, bytes of the JSON that follows
-COMPRESSION = {"codec": blosc2.Codec.ZSTD, "clevel": 5, "nthreads": 1}
+BLOCK = struct.Struct("<I?3H")  # checksum of the parent's voxels, whether the label is not just what changed, shape
+COMPRESSION = {"typesize": 2, "codec": blosc2.Codec.ZSTD, "clevel": 5, "nthreads": 1}
 
 
 @dataclass(frozen=True)
@@ -102,15 +105,22 @@ def apply_lesion(lesion: Lesion, image: np.ndarray, label: np.ndarray, code: int
 
 def pack_lesion(lesion: Lesion) -> bytes:
     """The block of a lesion; the same lesion has the same bytes."""
-    array = np.ascontiguousarray(np.stack([lesion.change, lesion.label.astype(np.int16)]))
-    return struct.pack("<I", lesion.parent_crc) + blosc2.pack_tensor(array, cparams=COMPRESSION)
+    differs = not np.array_equal(lesion.label, lesion.change != 0)
+    content = np.ascontiguousarray(lesion.change, dtype="<i2").tobytes()
+    if differs:  # a rim that was blurred beyond the label
+        content += np.packbits(lesion.label).tobytes()
+    return BLOCK.pack(lesion.parent_crc, differs, *lesion.label.shape) + blosc2.compress2(content, **COMPRESSION)
 
 
 def unpack_lesion(block: bytes, corner: Index) -> Lesion:
     """The lesion of a block."""
-    (crc,) = struct.unpack_from("<I", block)
-    change, label = blosc2.unpack_tensor(block[4:])
-    return Lesion(change, label.astype(bool), corner, crc)
+    crc, differs, *shape = BLOCK.unpack_from(block)
+    content, count = blosc2.decompress2(block[BLOCK.size :]), math.prod(shape)
+    change = np.frombuffer(content, "<i2", count).astype(np.int16).reshape(shape)
+    if not differs:
+        return Lesion(change, change != 0, corner, crc)
+    bits = np.unpackbits(np.frombuffer(content, np.uint8, offset=2 * count), count=count)
+    return Lesion(change, bits.astype(bool).reshape(shape), corner, crc)
 
 
 def write_pack(path: Path, rows: Sequence[dict], blocks: Sequence[bytes], fingerprint: str) -> None:

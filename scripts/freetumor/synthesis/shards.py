@@ -130,6 +130,8 @@ def _work(tasks: Iterable[tuple[str, str, int, Callable[[], Made]]], folder: Pat
         patch = f"bank/{parent}.pack"
         done = read_rows(folder / patch, fingerprint)
         if done is None:
+            for left in (folder / "bank").glob(f".{parent}.pack.*"):  # of a process that was killed while it wrote
+                left.unlink(missing_ok=True)
             done, blocks, offset = [], [], 0
             for row, block in work():
                 done.append(row | ({"patch": patch} | record_block(block, offset) if block else {}))

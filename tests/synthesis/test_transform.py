@@ -126,3 +126,13 @@ def test_mistakes_are_named():
     data["label"] = data["label"][:, 1:]
     with pytest.raises(ValueError, match="of one shape"):
         transform()(data)
+
+
+def test_a_trained_synthesizer_refuses_images_of_another_spacing(study, untrained):
+    from freetumor.synthesizer.assembly import assemble
+
+    trained = assemble("freetumor", study, [], torch.device("cpu"), untrained["freetumor"], untrained["segmenter"])
+    assert transform(synthesizer=trained)(item(tumors=False))["painted"] in (0, 1)
+    data = {key: MetaTensor(value.as_tensor(), affine=AFFINE * 0.5) for key, value in item().items()}
+    with pytest.raises(ValueError, match=r"trained at 3 x 2\.5 x 2\.5 mm \(z, y, x\), the image has 1\.5 x 1\.25 x 1\.25"):
+        transform(synthesizer=trained)(data)

@@ -242,7 +242,11 @@ def test_networks_are_demanded_and_checked(study, labeled, untrained, tmp_path):
     with pytest.raises(UserError, match="do not fit the network of the configuration"):
         assemble("freetumor", study, labeled, CPU, untrained["segmenter"], untrained["segmenter"])
     network = segmenter_network(study.segmenter.network, study, seed=3)
-    save_weights(tmp_path / "w.safetensors", network.state_dict(), {})
+    for key, value in (("organs", ["liver", "kidney"]), ("spacing", [1.0, 1.0, 1.0])):
+        save_weights(tmp_path / "other.safetensors", network.state_dict(), {"fits": study.fits | {key: value}})
+        with pytest.raises(UserError, match=rf"other\.safetensors: was trained for {key} .*, but the study has"):
+            load_segmenter(tmp_path / "other.safetensors", study.segmenter.network, study, CPU)
+    save_weights(tmp_path / "w.safetensors", network.state_dict(), {"fits": study.fits})
     loaded = load_segmenter(tmp_path / "w.safetensors", study.segmenter.network, study, CPU)
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())

@@ -313,6 +313,12 @@ class Config(Section):
         return self.presets[self.preset]
 
     @property
+    def fits(self) -> dict[str, list]:
+        """What networks of this study can be used for: structures, and the spacing and window of what they see."""
+        preset = self.working.model_dump(mode="json")
+        return {"organs": self.organs, "categories": self.categories, "spacing": preset["spacing"], "window": preset["window"]}
+
+    @property
     def folds(self) -> list[int]:
         """The folds that are run."""
         return list(self.cohort.run_folds or range(self.cohort.folds))

@@ -57,7 +57,8 @@ def run_training(
     if device.leads:
         states = networks(trainable)
         for name, path in outputs.items():
-            save_weights(path, states[name], {"label": name, "study": config.study, "steps": settings.steps})
+            description = {"label": name, "study": config.study, "steps": settings.steps, "fits": config.fits}
+            save_weights(path, states[name], description)
         write_table(make_table(({"step": s, "name": n, "value": v} for s, n, v in rows), HISTORY), history, HISTORY)
         write_provenance(history.with_name("provenance.json"), started, identity, label=label)
     device.barrier()

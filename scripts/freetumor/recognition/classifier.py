@@ -30,7 +30,7 @@ def load_classifier(path: str | Path, config: Config, device: torch.device) -> R
     Raises:
         UserError: if the weights do not fit the network.
     """
-    return load_network(path, classifier_network(config, seed=0), device)
+    return load_network(path, classifier_network(config, seed=0), config, device)
 
 
 def class_probabilities(network: RoiCnn, images: np.ndarray) -> np.ndarray:

@@ -164,6 +164,11 @@ def read_lesion(manifest: str | Path, row: pd.Series) -> Lesion:
     Raises:
         UserError: if the pack is missing or does not hold what the manifest speaks of.
     """
+    return unpack_lesion(read_block(manifest, row), tuple(json.loads(row["corner"])))
+
+
+def read_block(manifest: str | Path, row: pd.Series) -> bytes:
+    """Read the block of a manifest row, as :func:`read_lesion`."""
     path = Path(manifest).parent / row["patch"]
     try:
         with path.open("rb") as stream:
@@ -176,7 +181,7 @@ def read_lesion(manifest: str | Path, row: pd.Series) -> Lesion:
         block = b""
     if _digest(block) != row["patch_sha256"]:
         raise UserError(f"{path}: checksum of lesion {row['lesion_id']} differs from the manifest {manifest}")
-    return unpack_lesion(block, tuple(json.loads(row["corner"])))
+    return block
 
 
 def read_image(manifest: str | Path, row: pd.Series) -> np.ndarray:

@@ -20,6 +20,7 @@ from freetumor.synthesizer.cases import AIR, NOWHERE, Index, Patch, Places
 from freetumor.synthesizer.tumor import TumorSynthesizer
 
 ORGAN = "organ"
+TOLERANCE = 0.1  # relative, between the spacing of an image and the one that networks were trained at
 
 
 class ArrayCase:
@@ -135,7 +136,7 @@ class RandPaintTumord(RandomizableTransform, MapTransform):
         hu = np.clip(np.rint(pixels * scale + (low if self.window else 0.0)), -32768, 32767).astype(np.int16)
         codes = np.where(classes == self.organ, organ_code(self.index), 0).astype(np.uint8)
         organs = [f"{ORGAN}{number}" for number in range(self.index + 1)]
-        case = ArrayCase(hu, codes, self._spacing(image), organs, str(self.seed))
+        case = ArrayCase(hu, codes, self._checked(self._spacing(image)), organs, str(self.seed))
         rng = np.random.Generator(np.random.PCG64(self.seed))
         painted = 0
         for made in self.synthesizer.make_some(case, [self.index] * self.count, rng):
@@ -147,6 +148,16 @@ class RandPaintTumord(RandomizableTransform, MapTransform):
             _add(image[0], box, change)
             _write(label[0], box, made.lesion[inner], self.tumor)
         return painted
+
+    def _checked(self, spacing: tuple[float, ...]) -> tuple[float, ...]:
+        """The spacing, if the networks of the synthesizer know it."""
+        known = self.synthesizer.spacing
+        if known is not None and not np.allclose(spacing, known, rtol=TOLERANCE):
+            given, trained = (" x ".join(f"{value:g}" for value in triple) for triple in (spacing, known))
+            raise ValueError(
+                f"spacing: the synthesizer was trained at {trained} mm (z, y, x), the image has {given}; resample it"
+            )
+        return spacing
 
     def _spacing(self, image: Any) -> tuple[float, ...]:
         """mm per voxel, (z, y, x)."""

@@ -38,16 +38,19 @@ def load_segmenter(path: str | Path, network: Network, config: Config, device: t
     Raises:
         UserError: if the weights do not fit the network.
     """
-    return load_network(path, segmenter_network(network, config, seed=0), device)
+    return load_network(path, segmenter_network(network, config, seed=0), config, device)
 
 
-def load_network(path: str | Path, network: nn.Module, device: torch.device) -> nn.Module:
+def load_network(path: str | Path, network: nn.Module, config: Config, device: torch.device) -> nn.Module:
     """Load weights into ``network``, frozen, in evaluation mode.
 
     Raises:
-        UserError: if the weights do not fit the network.
+        UserError: if the weights do not fit the network, or were trained for other structures or another preset.
     """
-    state, _ = load_weights(path)
+    state, description = load_weights(path)
+    for key, had in description.get("fits", {}).items():
+        if had != config.fits.get(key):
+            raise UserError(f"{path}: was trained for {key} {had}, but the study has {config.fits.get(key)}; train it again")
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -89,15 +92,16 @@ def assemble(
         if needed and path is None:
             raise UserError(f"synthesizers.{name}: needs the trained {what}")
     if settings.whole_image:
-        network = load_network(weights, image_generator(settings.painter, config, seed=0), device)
+        network = load_network(weights, image_generator(settings.painter, config, seed=0), config, device)
         return ImageSynthesizer(network, settings.painter.latent, config.working.window, device)
     shape = build_shape(settings, config.organs, donors)
     painter = PAINTERS[settings.painter.kind](settings, config, device, weights)
     judge = load_segmenter(segmenter, config.segmenter.network, config, device) if settings.judged else None
-    critic = load_critic(settings, weights, device) if settings.gate.asks("discriminator") else None
+    critic = load_critic(settings, config, weights, device) if settings.gate.asks("discriminator") else None
     real = list(real_lesions(donors, config.organs)) if settings.gate.compares(config.organs) else []
     gate = build_gate(settings, config.organs, config.working.window, device, judge, critic, real)
-    synthesizer = TumorSynthesizer(settings, config.working.patch, shape, painter, gate)
+    spacing = None if painter.local and gate.local else config.working.spacing
+    synthesizer = TumorSynthesizer(settings, config.working.patch, shape, painter, gate, spacing)
     if isinstance(gate, ComposedGate):
         _calibrate(gate, synthesizer, name, config, donors, held_out)
     return synthesizer
@@ -126,10 +130,10 @@ def _calibrate(
         gate.calibrate("draws", listener.measured)
 
 
-def load_critic(settings: Synthesizer, weights: str | Path, device: torch.device) -> nn.Module:
+def load_critic(settings: Synthesizer, config: Config, weights: str | Path, device: torch.device) -> nn.Module:
     """The discriminator that taught a painter; its weights lie beside the generator's."""
     network = build_network(settings.painter.network, 1, 3, 0, settings.has("batch_statistics"))
-    return load_network(Path(weights).with_name("discriminator.safetensors"), network, device)
+    return load_network(Path(weights).with_name("discriminator.safetensors"), network, config, device)
 
 
 def untrained(settings: Synthesizer, organs: Sequence[str] = ("organ",)) -> TumorSynthesizer:
@@ -171,7 +175,7 @@ def _transplant(*_: object) -> Painting:
 
 
 def _difference(settings: Synthesizer, config: Config, device: torch.device, weights: str | Path) -> Painting:
-    network = load_network(weights, generator_network(settings, config, seed=0), device)
+    network = load_network(weights, generator_network(settings, config, seed=0), config, device)
     conditioned, route = not settings.has("unconditioned"), not settings.has("channel_routing")
     return DifferencePainter(network, settings.painter, settings.texture, config.working.window, conditioned, route, device)
 

@@ -75,10 +75,20 @@ class TumorSynthesizer:
         shape: plans and draws masks.
         painter: renders.
         gate: keeps or refuses.
+        spacing: mm per voxel (z, y, x) that its networks were trained at; None if it has none.
     """
 
-    def __init__(self, settings: Synthesizer, window: Index, shape: Shaping, painter: Painting, gate: Judging) -> None:
+    def __init__(
+        self,
+        settings: Synthesizer,
+        window: Index,
+        shape: Shaping,
+        painter: Painting,
+        gate: Judging,
+        spacing: tuple[float, float, float] | None = None,
+    ) -> None:
         self.settings, self.window, self.shape, self.painter, self.gate = settings, window, shape, painter, gate
+        self.spacing = spacing
         self.local = painter.local and gate.local
         self.blurred_rim = settings.has("blurred_rim")
         self.attempts = 1 if settings.has("recall_gate") else settings.gate.attempts

@@ -19,14 +19,14 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("contrast", [-60, 60])
 def test_it_learns_whether_tumors_are_dark_or_bright(contrast):
     """Painted lesions are darker, or brighter, than the organ as the real ones are."""
-    training = TRAINING | {"batch": 4, "learning_rate": 4e-3}
+    training = TRAINING | {"batch": 2, "learning_rate": 4e-3}
     config = diffusion_config(
-        {"channels": [16], "training": training | {"steps": 150}},
-        {"channels": [16, 16], "average": 0.9, "timesteps": 50, "training": training | {"steps": 100}},
+        {"channels": [16], "training": training | {"steps": 120}},
+        {"channels": [16, 16], "average": 0.9, "timesteps": 50, "training": training | {"steps": 80}},
     )
     cases = [MadeCase(number, contrast) for number in range(4)]
     taught = DiffusionTraining("diffusion", 0, config, cases, [], [], Device(CPU))
-    for step in range(1, 251):
+    for step in range(1, 201):
         taught.step(step)
     settings = config.synthesizers["diffusion"].painter.diffusion
     painter = DiffusionPainter(taught.painter, settings, config.working.window, CPU)
@@ -40,4 +40,4 @@ def test_it_learns_whether_tumors_are_dark_or_bright(contrast):
         )
         item = Brush(healthy, 0, Mask(lesion), lesion.astype(np.float32), generator("learned", number))
         changes.append((painter.render([item])[0][0] - patch.image)[lesion].mean())
-    assert np.mean(changes) * np.sign(contrast) > 20
+    assert np.mean(changes) * np.sign(contrast) > 10

@@ -23,7 +23,19 @@ from .config_parts import (
     Triple,
 )
 from .config_sources import ExtraLabels, FolderSource, PhantomSource, RoiFolderSource, RoiPhantomSource, Source
-from .config_synthesizer import DEFECTS, Compositor, Gate, Growth, Painter, Placement, Shape, Sizes, Synthesizer, Texture
+from .config_synthesizer import (
+    DEFECTS,
+    Compositor,
+    Diffusion,
+    Gate,
+    Growth,
+    Painter,
+    Placement,
+    Shape,
+    Sizes,
+    Synthesizer,
+    Texture,
+)
 
 __all__ = [
     "DEFECTS",
@@ -33,6 +45,7 @@ __all__ = [
     "Compositor",
     "Compute",
     "Config",
+    "Diffusion",
     "Evaluation",
     "ExtraLabels",
     "FolderSource",
@@ -301,9 +314,12 @@ class Config(Section):
         return self
 
     def _trainings(self) -> list[tuple[str, Training]]:
-        painters = [
-            (f"synthesizers.{name}.painter.training", entry.painter.training) for name, entry in self.synthesizers.items()
-        ]
+        painters = []
+        for name, entry in self.synthesizers.items():
+            painters.append((f"synthesizers.{name}.painter.training", entry.painter.training))
+            for part in ("autoencoder", "denoiser"):
+                training = getattr(entry.painter.diffusion, part).training
+                painters.append((f"synthesizers.{name}.painter.diffusion.{part}.training", training))
         fixed = [("segmenter.training", self.segmenter.training), ("recognition.training", self.recognition.training)]
         return fixed + [item for item in painters if self.compute.gpus_per_job > 1]
 

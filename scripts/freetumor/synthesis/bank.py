@@ -29,7 +29,7 @@ from freetumor.synthesizer.synthetic import ACCEPTED, Index
 MAGIC = b"FTPACK01"
 HEADER = struct.Struct("<8sQ")  # magic, bytes of the JSON that follows
 BLOCK = struct.Struct("<I?3H")  # checksum of the parent's voxels, whether the label is not just what changed, shape
-COMPRESSION = {"typesize": 2, "codec": blosc2.Codec.ZSTD, "clevel": 5, "nthreads": 1}
+COMPRESSION = {"typesize": 2, "codec": blosc2.Codec.ZSTD, "clevel": 1, "nthreads": 1}
 
 
 @dataclass(frozen=True)

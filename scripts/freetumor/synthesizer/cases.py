@@ -3,10 +3,13 @@
 Axis order is (z, y, x). Images are int16 HU, labels uint8 in the codes of the study (``core.labels``).
 """
 
+import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import blosc2
 import numpy as np
@@ -45,6 +48,32 @@ class Places:
 
 
 NOWHERE = Places(np.zeros((0, 3), np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
+
+
+class Sites:
+    """The table of sites of a case (see preprocessing.sites); an array is unpacked when it is first asked for.
+
+    Args:
+        path: the ``.npz`` archive.
+
+    Raises:
+        UserError: if the archive is missing or damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            self._archive = np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: not readable as a table of sites ({error})") from error
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._archive.files
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._arrays:
+            self._arrays[name] = self._archive[name]
+        return self._arrays[name]
 
 
 class Case:
@@ -87,10 +116,9 @@ class Case:
         return open_array(self.paths["label"])
 
     @cached_property
-    def sites(self) -> dict[str, np.ndarray]:
+    def sites(self) -> Sites:
         """Voxels of each structure to place patches at, and ``lesions`` (see preprocessing)."""
-        with np.load(self.paths["sites"], allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return Sites(self.paths["sites"])
 
     def places(self, organ: int) -> Places:
         """Sites of organ number ``organ`` of the study's list, with their depths.
@@ -107,7 +135,8 @@ class Case:
             if f"{name}.depth" not in self.sites:
                 raise UserError(f"{self.paths['sites']}: holds no depths of {name}; preprocess the volume again")
             depth = self.sites[f"{name}.depth"]
-            vessel = self.sites.get(f"{name}.vessel", np.full(len(depth), np.inf, np.float32))
+            known = f"{name}.vessel" in self.sites
+            vessel = self.sites[f"{name}.vessel"] if known else np.full(len(depth), np.inf, np.float32)
             self._places[organ] = Places(self.sites[name], depth, vessel)
         return self._places[organ]
 

@@ -6,10 +6,11 @@ volume read, or a window slid over one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from freetumor.core.arrays import bounding_box
 from freetumor.core.config import Synthesizer
 
 from .cases import Case, Patch, organ_mask
@@ -144,6 +145,8 @@ class TumorSynthesizer:
             request.plan = None
             request.result = SyntheticCase(NO_PLACE, request.organ, attempt, parameters=request.choice)
             return None
+        if self.local:  # what was read is where the lesion might have reached; this is where it does
+            patch, mask = tighten(patch, mask, RIM_SIGMAS * self.settings.compositor.blur[1] if self.blurred_rim else 0.0)
         sigma = request.canvas.uniform(*self.settings.compositor.blur)
         host = organ_mask(patch.label, request.organ)
         alpha = soften(mask.array, host, patch.spacing, sigma, self.blurred_rim)
@@ -184,3 +187,20 @@ class TumorSynthesizer:
             verdict or Verdict(False),
             painted.parameters,
         )
+
+
+def tighten(patch: Patch, mask: Mask, rim: float) -> tuple[Patch, Mask]:
+    """A patch and the mask drawn in it, both cut down to the mask's bounding box and ``rim`` mm, at least a voxel, around it.
+
+    Without that voxel a blur would take the mask to go on beyond the box.
+    """
+    box = bounding_box(mask.array)
+    margin = [max(int(np.ceil(rim / s)), 1) for s in patch.spacing]
+    box = tuple(
+        slice(max(side.start - m, 0), min(side.stop + m, n)) for side, m, n in zip(box, margin, mask.array.shape, strict=True)
+    )
+    corner = tuple(c + side.start for c, side in zip(patch.corner, box, strict=True))
+    donor = None if mask.donor is None else replace(mask.donor, image=mask.donor.image[box])
+    density, core = (None if array is None else array[box] for array in (mask.density, mask.core))
+    cut = replace(patch, image=patch.image[box], label=patch.label[box], corner=corner)
+    return cut, replace(mask, array=mask.array[box], donor=donor, density=density, core=core)

@@ -83,6 +83,8 @@ rule recognition:
 rule evaluation:
     input:
         SUMMARY,
+        CLASSIFICATION,
+        REALISM,
 
 
 rule figures:

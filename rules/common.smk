@@ -76,6 +76,7 @@ SUMMARY = f"results/{STUDY.study}/evaluation/summary.csv"
 FIGURES = expand("results/{study}/figures/{name}.png", study=STUDY.study, name=STUDY.figures)
 REPORT = f"results/{STUDY.study}/report.html"
 CLASSIFICATION = [SUMMARY.replace("summary", "classification")] if STUDY.task == "classification" else []
+REALISM = [SUMMARY.replace("summary", "realism")] if "realism" in STUDY.figures else []
 
 
 def one_of(names):

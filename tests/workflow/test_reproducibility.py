@@ -19,7 +19,7 @@ def test_one_and_two_cores_give_the_same_bytes(finished, tmp_path):
     other = Checkout(tmp_path)
     other.run(cores=1)
     expected, found = finished.content(), other.content()
-    assert {Path(path).suffix for path in expected} >= {".parquet", ".csv", ".safetensors", ".png", ".b2", ".b2nd", ".html"}
+    assert {Path(path).suffix for path in expected} >= {".parquet", ".csv", ".safetensors", ".png", ".pack", ".b2nd", ".html"}
     assert len(expected) > 60
     assert found == expected
 

@@ -165,7 +165,7 @@ class Banked:
         return [unpack_lesion(block, tuple(json.loads(row["corner"]))) for row, block in pairs if block]
 
 
-def bank_volume(painter: shards.Painter, files: CanvasFiles, pack: Path) -> Banked:
+def bank_volume(painter: shards.FoldSynthesizer, files: CanvasFiles, pack: Path) -> Banked:
     """Open a stored volume, paint all its draws and write their pack."""
     rows, blocks, offset = [], [], 0
     for row, block in shards.paint_case(painter, open_case(files)):

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 
 from freetumor.core.seeding import generator
-from freetumor.synthesis.shards import Painter
+from freetumor.synthesis.shards import FoldSynthesizer
 
 from . import library
 from .canvases import GRIDS, LIVER_MM, Canvas, CanvasFiles, make_canvas, write_canvas
@@ -119,7 +119,7 @@ def time_bank(setting: Setting, name: str, repeats: int) -> None:
     section, donors = f"bank_{name}", [setting.donor] if name == library.COPY_PASTE else []
     for repeat, size, count in setting.counts(repeats):
         config = library.study(name, setting.canvas.grid, size, count).model_copy(update={"seed": repeat})
-        painter = Painter(config, library.build(config, setting.folder, donors), name, 0)
+        painter = FoldSynthesizer(config, library.build(config, setting.folder, donors), name, 0)
         sides = [partial(_time_own_bank, setting, section, painter, size, repeat, count)]
         if name == library.PROCEDURAL and repeat >= 0:
             files = library.NiftiPainter(config, painter.synthesizer)
@@ -131,7 +131,7 @@ def time_bank(setting: Setting, name: str, repeats: int) -> None:
         in_turn(repeat, *sides)
 
 
-def _time_own_bank(setting: Setting, section: str, painter: Painter, size: str, repeat: int, count: int) -> None:
+def _time_own_bank(setting: Setting, section: str, painter: FoldSynthesizer, size: str, repeat: int, count: int) -> None:
     """From the store to the bank; then the floor of it, and once more with a look at its stages."""
     pack, stages = setting.folder / "own.pack", Stages()
     seconds, banked = timed(lambda: library.bank_volume(painter, setting.files, pack))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from freetumor.synthesis.shards import Painter
+from freetumor.synthesis.shards import FoldSynthesizer
 
 from . import library
 from .canvases import GRIDS, CanvasFiles
@@ -28,7 +28,7 @@ def main(name: str, volume: str, files: str, donor: str, folder: str) -> None:
         config = library.study(name, GRIDS[volume], size, lesions=4 if local else 1)
         synthesizer = library.build(config, Path(folder), donors)
         start = start or peak_mb()
-        library.bank_volume(Painter(config, synthesizer, name, 0), canvas, Path(folder) / "worker.pack")
+        library.bank_volume(FoldSynthesizer(config, synthesizer, name, 0), canvas, Path(folder) / "worker.pack")
     print(json.dumps({"start_mb": round(start), "peak_mb": round(peak_mb())}))
 
 

@@ -25,7 +25,7 @@ from freetumor.synthesis.bank import (
     unpack_lesion,
     write_pack,
 )
-from freetumor.synthesis.shards import Painter, paint_case
+from freetumor.synthesis.shards import FoldSynthesizer, paint_case
 from freetumor.synthesizer.assembly import assemble
 from tests.factory import bank_lesion
 
@@ -103,7 +103,7 @@ def test_applying_a_banked_lesion_gives_what_was_painted(study, rows, manifest, 
     checked = 0
     for case_id, group in rows.groupby("case_id"):
         case = cases[case_id]
-        made = paint_case(Painter(study, synthesizer, "constant", 0), case)
+        made = paint_case(FoldSynthesizer(study, synthesizer, "constant", 0), case)
         for (record, block), (_, row) in zip(made, group.iterrows(), strict=True):
             assert record["outcome"] == row["outcome"]
             if row["outcome"] != "accepted":

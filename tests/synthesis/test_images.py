@@ -9,7 +9,7 @@ import torch
 from freetumor.core.tables import MANIFEST, read_table
 from freetumor.core.weights import save_weights
 from freetumor.synthesis.bank import read_image
-from freetumor.synthesis.shards import Painter, draw_image
+from freetumor.synthesis.shards import FoldSynthesizer, draw_image
 from freetumor.synthesizer.assembly import assemble
 from freetumor.synthesizer.gan_networks import image_generator
 from tests.factory import paint_bank
@@ -73,7 +73,7 @@ def test_the_bank_holds_the_whole_image_that_is_made_from_the_key(config, table,
     synthesizer = assemble("dcgan", config, [], torch.device("cpu"), weights)
     images = set()
     for _, row in read_table(manifest, MANIFEST).iterrows():
-        made = draw_image(Painter(config, synthesizer, "dcgan", 0), row["organ"], row["draw"])
+        made = draw_image(FoldSynthesizer(config, synthesizer, "dcgan", 0), row["organ"], row["draw"])
         image = read_image(manifest, row)
         assert image.shape == (16, 16)
         assert np.array_equal(image, made.image[0])

@@ -16,7 +16,7 @@ from freetumor.core.errors import UserError
 from freetumor.core.progress import Progress
 from freetumor.core.tables import MANIFEST, read_table
 from freetumor.synthesis.bank import read_image
-from freetumor.synthesis.shards import Painter, draw_image
+from freetumor.synthesis.shards import FoldSynthesizer, draw_image
 from freetumor.synthesizer.assembly import assemble
 from freetumor.synthesizer.regions import classic_group, open_regions, plain
 from freetumor.synthesizer.synthetic import ACCEPTED
@@ -103,7 +103,7 @@ def _bank_images(manifest: Path, arm: str, count: int, config: Config) -> Iterat
 def _online_images(job: ArmJob, device: torch.device) -> Iterator[tuple[np.ndarray, int]]:
     """The images that a bank would hold, made here."""
     config, name, count = job.config, job.settings.synthesizer, job.settings.synthetic
-    painter = Painter(config, assemble(name, config, [], device, job.generator, job.segmenter), name, job.fold)
+    painter = FoldSynthesizer(config, assemble(name, config, [], device, job.generator, job.segmenter), name, job.fold)
     progress = Progress(f"{name} fold {job.fold}", count * len(config.categories), "image", interval=10)
     for draw in range(count):
         for index, category in enumerate(config.categories):

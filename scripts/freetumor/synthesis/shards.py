@@ -33,7 +33,7 @@ Made = list[tuple[dict, bytes]]  # records and their blocks; an empty block wher
 
 
 @dataclass(frozen=True)
-class Painter:
+class FoldSynthesizer:
     """A synthesizer at work in a fold of a study."""
 
     config: Config
@@ -79,7 +79,7 @@ def synthesize_shard(
     table = read_table(cases, FOLD_CASES)
     donors, held_out = open_cases(table, config, "train"), open_cases(table, config, "validation")
     synthesizer = assemble(name, config, donors, device.torch, weights, segmenter, held_out)
-    painter = Painter(config, synthesizer, name, fold)
+    painter = FoldSynthesizer(config, synthesizer, name, fold)
     base = _identity(config, name, fold, [*donors, *held_out], weights, segmenter)
     tasks: list[tuple[str, str, int, Callable[[], Made]]] = []  # pack, fingerprint, draws, work
     if config.synthesizers[name].whole_image:
@@ -149,13 +149,13 @@ def blank_canvas(config: Config) -> Patch:
     return Patch(np.full(size, AIR, np.int16), np.zeros(size, np.uint8), (0, 0, 0), (1.0, 1.0, 1.0), "blank", "", "")
 
 
-def draw_image(painter: Painter, category: str, draw: int) -> SyntheticCase:
+def draw_image(painter: FoldSynthesizer, category: str, draw: int) -> SyntheticCase:
     """Draw number ``draw`` of a category: the same image in the bank and in a training that makes its own."""
     canvas, organ = blank_canvas(painter.config), painter.config.categories.index(category)
     return painter.synthesizer.make(canvas, organ, generator(*painter.key(f"blank.{category}", draw)))
 
 
-def make_image(painter: Painter, category: str, draw: int) -> Made:
+def make_image(painter: FoldSynthesizer, category: str, draw: int) -> Made:
     """Make draw number ``draw`` of a category: its record and block."""
     parent, made = f"blank.{category}", draw_image(painter, category, draw)
     lesion = crop_lesion(made.canvas.image, made.image, made.lesion, made.canvas.corner)
@@ -167,7 +167,7 @@ def make_image(painter: Painter, category: str, draw: int) -> Made:
     return [(row, pack_lesion(lesion))]
 
 
-def paint_case(painter: Painter, case: Case) -> Made:
+def paint_case(painter: FoldSynthesizer, case: Case) -> Made:
     """Paint all draws on a case: their records and blocks."""
     config, organs = painter.config, []
     requests = []
@@ -184,7 +184,9 @@ def paint_case(painter: Painter, case: Case) -> Made:
     ]
 
 
-def _bank_draw(painter: Painter, case: Case, draw: int, variant: int, organ: str, made: SyntheticCase) -> tuple[dict, bytes]:
+def _bank_draw(
+    painter: FoldSynthesizer, case: Case, draw: int, variant: int, organ: str, made: SyntheticCase
+) -> tuple[dict, bytes]:
     row = _record(painter, case.case_id, draw, variant, organ, made) | {
         "patient_id": case.patient_id,
         "source": case.source,
@@ -205,7 +207,7 @@ def _bank_draw(painter: Painter, case: Case, draw: int, variant: int, organ: str
     return row, pack_lesion(lesion)
 
 
-def _record(painter: Painter, parent: str, draw: int, variant: int, organ: str, made: SyntheticCase) -> dict:
+def _record(painter: FoldSynthesizer, parent: str, draw: int, variant: int, organ: str, made: SyntheticCase) -> dict:
     """The row of a draw before anything of it is banked."""
     return {
         "lesion_id": f"{parent}.{draw}",

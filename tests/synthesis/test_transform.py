@@ -132,7 +132,9 @@ def test_a_trained_synthesizer_refuses_images_of_another_spacing(study, untraine
     from freetumor.synthesizer.assembly import assemble
 
     trained = assemble("freetumor", study, [], torch.device("cpu"), untrained["freetumor"], untrained["segmenter"])
-    assert transform(synthesizer=trained)(item(tumors=False))["painted"] in (0, 1)
+    assert trained.spacing == SPACING
+    assert transform(synthesizer=trained).synthesizer is trained
+    transform(synthesizer=trained)(item(tumors=False))
     data = {key: MetaTensor(value.as_tensor(), affine=AFFINE * 0.5) for key, value in item().items()}
     with pytest.raises(ValueError, match=r"trained at 3 x 2\.5 x 2\.5 mm \(z, y, x\), the image has 1\.5 x 1\.25 x 1\.25"):
         transform(synthesizer=trained)(data)

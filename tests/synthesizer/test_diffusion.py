@@ -12,9 +12,10 @@ from freetumor.core.seeding import generator
 from freetumor.core.tables import FOLD_CASES, HISTORY, read_table, write_table
 from freetumor.core.weights import save_weights
 from freetumor.synthesizer.cases import Patch
-from freetumor.synthesizer.diffusion import TRAINED_FOR, DiffusionPainter, load_diffusion, sphere_diameter, trained_for
+from freetumor.synthesizer.diffusion import DiffusionPainter, sphere_diameter
 from freetumor.synthesizer.diffusion_networks import diffusion_network
 from freetumor.synthesizer.diffusion_training import DiffusionTraining
+from freetumor.synthesizer.networks import load_network
 from freetumor.synthesizer.synthetic import Brush, Mask
 from freetumor.synthesizer.train import train_synthesizer
 from tests.diffusion import SPACING, diffusion_config
@@ -34,18 +35,19 @@ def state(config):
     network = diffusion_network(config.synthesizers["diffusion"].painter.diffusion, 2, seed=1)
     for parameter in network.denoiser.parameters():
         nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
-    return network.state_dict() | {TRAINED_FOR: trained_for(config)}
+    return network.state_dict()
 
 
 @pytest.fixture(scope="module")
-def weights(state, tmp_path_factory):
+def weights(config, state, tmp_path_factory):
     path = tmp_path_factory.mktemp("diffusion") / "weights.safetensors"
-    save_weights(path, state, {"label": "diffusion"})
+    save_weights(path, state, {"label": "diffusion", "fits": config.fits})
     return path
 
 
 def load(config, path):
-    return load_diffusion(path, config.synthesizers["diffusion"].painter.diffusion, config, CPU)
+    settings = config.synthesizers["diffusion"].painter.diffusion
+    return load_network(path, diffusion_network(settings, len(config.organs), seed=0), config, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,7 @@ def test_a_level_shift_that_the_autoencoder_makes_does_not_reach_the_lesion(conf
     """Decoded images 0.2 (42 HU) too bright: the lesion stays as it was, since it is the difference of two decodings."""
     settings = config.synthesizers["diffusion"].painter.diffusion
     network = diffusion_network(settings, 2, seed=1)
-    network.load_state_dict({name: tensor for name, tensor in state.items() if name != TRAINED_FOR})
+    network.load_state_dict(state)
     network.autoencoder.decoder.blocks[-1].conv.bias.data += 0.2
     shifted = DiffusionPainter(network.eval(), settings, config.working.window, CPU)
     np.testing.assert_allclose(shifted.render([brush()])[0][0], painter.render([brush()])[0][0], atol=0.05)
@@ -138,8 +140,8 @@ def test_a_level_shift_that_the_autoencoder_makes_does_not_reach_the_lesion(conf
             {"presets": {"tiny": {"spacing": [1, 1, 1], "window": [-175, 250], "patch": [16, 16, 16]}}},
             r"was trained for spacing \[3\.0, 2\.5, 2\.5\], but the study has \[1\.0, 1\.0, 1\.0\]",
         ),
-        ({"denoiser": {"channels": [8, 16]}}, "do not fit the networks of painter.diffusion"),
-        ({"autoencoder": {"latent": 3}}, "do not fit the networks of painter.diffusion"),
+        ({"denoiser": {"channels": [8, 16]}}, "do not fit the network of the configuration"),
+        ({"autoencoder": {"latent": 3}}, "do not fit the network of the configuration"),
     ],
 )
 def test_weights_of_another_study_are_refused_in_one_line(weights, changes, message):
@@ -151,7 +153,7 @@ def test_weights_of_another_study_are_refused_in_one_line(weights, changes, mess
 
 def test_weights_of_another_kind_are_refused(config, tmp_path):
     save_weights(tmp_path / "other.safetensors", {"layer": torch.zeros(2)}, {})
-    with pytest.raises(UserError, match="was trained for organs None"):
+    with pytest.raises(UserError, match="do not fit the network of the configuration"):
         load(config, tmp_path / "other.safetensors")
 
 

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from freetumor.core.config import Config
-from freetumor.synthesizer.assembly import load_network
-from freetumor.synthesizer.networks import RoiCnn, build_network
+from freetumor.synthesizer.networks import RoiCnn, build_network, load_network
 from freetumor.synthesizer.painters import window_image
 
 CHUNK = 256  # images that go through the network at once

@@ -11,48 +11,14 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 
 from freetumor.core.config import Synthesizer
-from freetumor.core.labels import class_codes, organ_code
+from freetumor.core.labels import organ_code
 from freetumor.core.settings import load
-from freetumor.preprocessing.sites import find_sites
-from freetumor.preprocessing.store import read_patch
 from freetumor.synthesizer.assembly import assemble, untrained
-from freetumor.synthesizer.cases import AIR, NOWHERE, Index, Patch, Places
+from freetumor.synthesizer.cases import ArrayCase
 from freetumor.synthesizer.tumor import TumorSynthesizer
 
 ORGAN = "organ"
 TOLERANCE = 0.1  # relative, between the spacing of an image and the one that networks were trained at
-
-
-class ArrayCase:
-    """A canvas in memory: what :meth:`TumorSynthesizer.make` asks of a case.
-
-    Args:
-        image: int16 HU (z, y, x).
-        label: uint8 codes of a study with these organs, same shape.
-        spacing: mm per voxel.
-        organs: organs of the study, in order.
-        key: of the sample of places.
-    """
-
-    def __init__(
-        self, image: np.ndarray, label: np.ndarray, spacing: Sequence[float], organs: Sequence[str], key: str = "array"
-    ) -> None:
-        self.image, self.label, self.spacing, self.shape, self.case_id = image, label, tuple(spacing), image.shape, key
-        self._organs = tuple(organs)
-        names = {code: name for name, code in class_codes(organs).items()}
-        self._sites = find_sites(label, names, key, self.spacing, image)
-
-    def places(self, organ: int) -> Places:
-        """Sites of organ number ``organ``, with their depths."""
-        name = self._organs[organ]
-        if name not in self._sites:
-            return NOWHERE
-        return Places(self._sites[name], self._sites[f"{name}.depth"], self._sites[f"{name}.vessel"])
-
-    def patch(self, corner: Index, size: Index) -> Patch:
-        """The patch of ``size`` voxels whose first voxel is ``corner``."""
-        image, label = read_patch(self.image, corner, size, AIR), read_patch(self.label, corner, size, 0)
-        return Patch(image, label, corner, self.spacing, self.case_id, "", "")
 
 
 class RandPaintTumord(RandomizableTransform, MapTransform):

@@ -10,16 +10,16 @@ from freetumor.core.config import Config, Network, Synthesizer
 from freetumor.core.errors import UserError
 from freetumor.core.labels import class_names
 from freetumor.core.seeding import generator
-from freetumor.core.weights import load_weights
 
 from .automaton_shape import AutomatonShape
 from .calibration import real_lesions
 from .cases import Case
-from .diffusion import DiffusionPainter, load_diffusion
+from .diffusion import DiffusionPainter
+from .diffusion_networks import diffusion_network
 from .gan import ImageSynthesizer
 from .gan_networks import image_generator
 from .gates import ComposedGate, Listener, build_gate
-from .networks import build_network
+from .networks import build_network, load_network
 from .painters import ConstantPainter, DifferencePainter, TransplantPainter, generator_inputs
 from .shapes import EllipsoidShape, RealShape
 from .states import StatesPainter
@@ -39,23 +39,6 @@ def load_segmenter(path: str | Path, network: Network, config: Config, device: t
         UserError: if the weights do not fit the network.
     """
     return load_network(path, segmenter_network(network, config, seed=0), config, device)
-
-
-def load_network(path: str | Path, network: nn.Module, config: Config, device: torch.device) -> nn.Module:
-    """Load weights into ``network``, frozen, in evaluation mode.
-
-    Raises:
-        UserError: if the weights do not fit the network, or were trained for other structures or another preset.
-    """
-    state, description = load_weights(path)
-    for key, had in description.get("fits", {}).items():
-        if had != config.fits.get(key):
-            raise UserError(f"{path}: was trained for {key} {had}, but the study has {config.fits.get(key)}; train it again")
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"{path}: the weights do not fit the network of the configuration ({error})") from error
-    return network.to(device).eval().requires_grad_(False)
 
 
 def generator_network(settings: Synthesizer, config: Config, seed: int) -> nn.Module:
@@ -182,7 +165,7 @@ def _difference(settings: Synthesizer, config: Config, device: torch.device, wei
 
 def _diffusion(settings: Synthesizer, config: Config, device: torch.device, weights: str | Path) -> Painting:
     diffusion = settings.painter.diffusion
-    network = load_diffusion(weights, diffusion, config, device)
+    network = load_network(weights, diffusion_network(diffusion, len(config.organs), seed=0), config, device)
     return DiffusionPainter(network, diffusion, config.working.window, device)
 
 

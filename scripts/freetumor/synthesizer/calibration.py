@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cases import Case, tumor_mask
+from .cases import Case, lesion_in
 from .synthetic import Index, Painted
 
 AROUND_MM = 8.0
@@ -103,8 +103,7 @@ def real_lesions(cases: Sequence[Case], organs: Sequence[str], window: Index | N
                 low, high = box[::2], box[1::2]
                 size = tuple((high - low + 2 * margin).tolist()) if window is None else window
                 corner = tuple(int((a + b) // 2 - length // 2) for a, b, length in zip(low, high, size, strict=True))
-                patch, inside = case.patch(corner, size), np.zeros(size, bool)
-                inside[tuple(slice(max(a - c, 0), max(b - c, 0)) for a, b, c in zip(low, high, corner, strict=True))] = True
-                lesion = inside & tumor_mask(patch.label, organ)
+                patch = case.patch(corner, size)
+                lesion = lesion_in(patch, organ, box)
                 if lesion.any():
                     yield Painted(patch, patch.image, lesion, organ, {"case_id": case.case_id})

@@ -19,6 +19,7 @@ from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.files import sha256_json
 from freetumor.core.labels import class_codes, is_tumor, organ_code, organ_of, tumor_code
+from freetumor.preprocessing.sites import find_sites
 from freetumor.preprocessing.store import open_array, read_patch
 
 AIR = -1024  # HU outside a volume
@@ -174,6 +175,38 @@ class Case:
         return voxels[rng.integers(len(voxels))]
 
 
+class ArrayCase:
+    """A canvas in memory: what :meth:`TumorSynthesizer.make` asks of a case.
+
+    Args:
+        image: int16 HU (z, y, x).
+        label: uint8 codes of a study with these organs, same shape.
+        spacing: mm per voxel.
+        organs: organs of the study, in order.
+        key: of the sample of places.
+    """
+
+    def __init__(
+        self, image: np.ndarray, label: np.ndarray, spacing: Sequence[float], organs: Sequence[str], key: str = "array"
+    ) -> None:
+        self.image, self.label, self.spacing, self.shape, self.case_id = image, label, tuple(spacing), image.shape, key
+        self._organs = tuple(organs)
+        names = {code: name for name, code in class_codes(organs).items()}
+        self._sites = find_sites(label, names, key, self.spacing, image)
+
+    def places(self, organ: int) -> Places:
+        """Sites of organ number ``organ``, with their depths."""
+        name = self._organs[organ]
+        if name not in self._sites:
+            return NOWHERE
+        return Places(self._sites[name], self._sites[f"{name}.depth"], self._sites[f"{name}.vessel"])
+
+    def patch(self, corner: Index, size: Index) -> Patch:
+        """The patch of ``size`` voxels whose first voxel is ``corner``."""
+        image, label = read_patch(self.image, corner, size, AIR), read_patch(self.label, corner, size, 0)
+        return Patch(image, label, corner, self.spacing, self.case_id, "", "")
+
+
 def open_cases(table: pd.DataFrame, config: Config, *parts: str) -> list[Case]:
     """Open the cases of the given parts of a fold table, sorted by id. Pool cases hide their tumors."""
     chosen = table[table["part"].isin(parts)].sort_values("case_id")
@@ -196,6 +229,14 @@ def tumor_patch(case: Case, size: Index, rng: np.random.Generator) -> Patch:
     """A patch around an annotated tumor if the case has one, else around an organ."""
     structures = [f"{organ}_tumor" for organ in case.tumors] or case.organs
     return case.patch_around(case.random_site(structures[rng.integers(len(structures))], rng), size, rng)
+
+
+def lesion_in(patch: Patch, organ: int, box: np.ndarray) -> np.ndarray:
+    """The annotated tumor of an organ within a box (z0, z1, y0, y1, x0, x1) of the stored volume: bool, as the patch."""
+    inside = np.zeros(patch.label.shape, bool)
+    sides = zip(box[::2], box[1::2], patch.corner, strict=True)
+    inside[tuple(slice(max(int(a - c), 0), max(int(b - c), 0)) for a, b, c in sides)] = True
+    return inside & tumor_mask(patch.label, organ)
 
 
 def organ_mask(label: np.ndarray, index: int) -> np.ndarray:

@@ -1,27 +1,20 @@
-"""The painter of the DiffTumor family: a lesion sampled from a latent diffusion, and loading its weights."""
+"""The painter of the DiffTumor family: a lesion sampled from a latent diffusion."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from freetumor.core.config import Config
 from freetumor.core.config_synthesizer import Diffusion
-from freetumor.core.errors import UserError
-from freetumor.core.weights import load_weights
 from freetumor.preprocessing.store import read_patch
 
 from .cases import AIR, Patch
-from .diffusion_networks import LatentDiffusion, diffusion_network
+from .diffusion_networks import LatentDiffusion
 from .diffusion_windows import Index, Window, cut, window_size
 from .synthetic import Brush
-
-TRAINED_FOR = "trained_for"  # in the weights: for which organs and preset, JSON as bytes
 
 
 @dataclass(frozen=True)
@@ -115,41 +108,6 @@ def stack(windows: Sequence[Window], device: torch.device) -> tuple[Tensor, Tens
 def sphere_diameter(voxels: int, spacing: tuple[float, float, float]) -> float:
     """Diameter in mm of the sphere of the same volume."""
     return 2 * (3 * voxels * math.prod(spacing) / (4 * math.pi)) ** (1 / 3)
-
-
-def trained_for(config: Config) -> Tensor:
-    """What the weights of a study fit, as a tensor of bytes that is stored among them."""
-    return torch.frombuffer(bytearray(json.dumps(_fits(config), sort_keys=True).encode()), dtype=torch.uint8)
-
-
-def load_diffusion(path: str | Path, settings: Diffusion, config: Config, device: torch.device) -> LatentDiffusion:
-    """Load trained networks, frozen, in evaluation mode.
-
-    Raises:
-        UserError: if the weights belong to other organs, another preset or other networks.
-    """
-    state, _ = load_weights(path)
-    written = bytes(state.pop(TRAINED_FOR, torch.zeros(0, dtype=torch.uint8)).tolist())
-    try:
-        had = json.loads(written or b"{}")
-    except ValueError:
-        had = {}
-    for key, wanted in _fits(config).items():
-        if had.get(key) != wanted:
-            raise UserError(f"{path}: was trained for {key} {had.get(key)}, but the study has {wanted}; train it again")
-    network = diffusion_network(settings, len(config.organs), seed=0)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path}: the weights do not fit the networks of painter.diffusion in the configuration; train them again"
-        ) from error
-    return network.to(device).eval().requires_grad_(False)
-
-
-def _fits(config: Config) -> dict:
-    preset = config.working.model_dump(mode="json")
-    return {"organs": list(config.organs), "spacing": preset["spacing"], "window": preset["window"]}
 
 
 def _added(image: np.ndarray, change: np.ndarray, corner: Index) -> np.ndarray:

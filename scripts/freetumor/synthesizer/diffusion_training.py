@@ -29,7 +29,7 @@ from freetumor.core.optimization import learning_rate, make_optimizer, set_learn
 from freetumor.core.seeding import derive_seed, generator
 
 from .cases import Case
-from .diffusion import TRAINED_FOR, stack, trained_for
+from .diffusion import stack
 from .diffusion_networks import diffusion_network
 from .diffusion_windows import LesionWindows, Window
 
@@ -117,8 +117,8 @@ class DiffusionTraining:
             optimizer.load_state_dict(saved)
 
     def painter_state(self) -> dict[str, Tensor]:
-        """The networks to paint with, and what they were trained for."""
-        return self.painter.state_dict() | {TRAINED_FOR: trained_for(self.config)}
+        """The networks to paint with."""
+        return self.painter.state_dict()
 
     def _descend(self, phase: int, step: int, loss: Tensor) -> float:
         network, training = self.phases[phase]

@@ -5,12 +5,14 @@ Imports of MONAI take seconds, so they happen when one of its networks is asked 
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from freetumor.core.config import Network
+from freetumor.core.config import Config, Network
 from freetumor.core.errors import UserError
+from freetumor.core.weights import load_weights
 
 
 def build_network(
@@ -37,6 +39,23 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _BUILDERS[network.name](network, in_channels, out_channels, batch_statistics, size)
+
+
+def load_network(path: str | Path, network: nn.Module, config: Config, device: torch.device) -> nn.Module:
+    """Load weights into ``network``, frozen, in evaluation mode.
+
+    Raises:
+        UserError: if the weights do not fit the network, or were trained for other structures or another preset.
+    """
+    state, description = load_weights(path)
+    for key, had in description.get("fits", {}).items():
+        if had != config.fits.get(key):
+            raise UserError(f"{path}: was trained for {key} {had}, but the study has {config.fits.get(key)}; train it again")
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{path}: the weights do not fit the network of the configuration; train it again") from error
+    return network.to(device).eval().requires_grad_(False)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from freetumor.core.config import Placement, Shape, Sizes
 
-from .cases import AIR, Case, Patch, organ_mask
+from .cases import AIR, Case, Patch, lesion_in, organ_mask
 from .components import component_at
 from .ellipsoid import REACH, ellipsoid, random_rotation
 from .placement import Box, deepest, plan_site
@@ -135,9 +135,7 @@ class RealShape:
         size = tuple(int(side) + 2 * DONOR_MARGIN for side in _square(high - low))
         corner = tuple(int((a + b) // 2 - length // 2) for a, b, length in zip(low, high, size, strict=True))
         donor = case.patch(corner, size)
-        inside = np.zeros(size, bool)
-        inside[tuple(slice(int(a - c), int(b - c)) for a, b, c in zip(low, high, corner, strict=True))] = True
-        lesion = inside & (donor.label == 2 * organ + 2)
+        lesion = lesion_in(donor, organ, box)
         flips = tuple(axis for axis in range(3) if rng.random() < 0.5)
         turns = int(rng.integers(4))
         return tuple(np.rot90(np.flip(array, flips), turns, (1, 2)) for array in (donor.image, lesion))

@@ -27,7 +27,6 @@ from freetumor.synthesis.export_volume import Item, Parent, Volume
 from freetumor.synthesizer import painters, states, tumor
 from freetumor.synthesizer.assembly import assemble, generator_network, segmenter_network
 from freetumor.synthesizer.cases import AIR, Case
-from freetumor.synthesizer.diffusion import TRAINED_FOR, trained_for
 from freetumor.synthesizer.diffusion_networks import diffusion_network
 from freetumor.synthesizer.tumor import TumorSynthesizer
 
@@ -114,7 +113,7 @@ def build(config: Config, folder: Path, donors: Sequence[CanvasFiles] = ()) -> T
     if settings.trained:
         weights = folder / f"{name}.safetensors"
         if settings.painter.kind == "diffusion":
-            state = diffusion_network(settings.painter.diffusion, 1, seed=0).state_dict() | {TRAINED_FOR: trained_for(config)}
+            state = diffusion_network(settings.painter.diffusion, 1, seed=0).state_dict()
         else:
             state = generator_network(settings, config, seed=0).state_dict()
         save_weights(weights, state, {})

@@ -35,12 +35,11 @@ except UserError as error:
 VOLUMES = [f"results/volumes/{STUDY.preset}/{source.name}/volumes.parquet" for source in STUDY.sources]
 RAW_CASES = [f"results/data/{source.name}/cases.csv" for source in STUDY.sources]
 FOLD_TABLES = [f"results/{STUDY.study}/fold{fold}/cases.parquet" for fold in STUDY.folds]
-TRAINED = [name for name in STUDY.used_synthesizers if STUDY.synthesizers[name].trained]
 SYNTHESIZER_WEIGHTS = expand(
     "results/{study}/fold{fold}/synthesizer/{name}/weights.safetensors",
     study=STUDY.study,
     fold=STUDY.folds,
-    name=(["segmenter"] if STUDY.needs_segmenter else []) + TRAINED,
+    name=(["segmenter"] if STUDY.needs_segmenter else []) + STUDY.trainings_of_synthesizers,
 )
 BANKS = expand(
     "results/{study}/fold{fold}/synthesis/{name}/manifest.parquet", study=STUDY.study, fold=STUDY.folds, name=STUDY.banks
@@ -68,6 +67,8 @@ EMBEDDED = [  # the baseline and the arm with most added data
 PREDICTIONS = [f"{folder}/predictions.parquet" for folder in TRAININGS]
 SCORES = [f"{folder}/scores.parquet" for folder in TRAININGS]
 LESIONS = [f"{folder}/lesions.parquet" for folder in TRAININGS]
+CANDIDATES = [f"{folder}/candidates.parquet" for folder in TRAININGS]
+RELIABILITY = [f"{folder}/reliability.parquet" for folder in TRAININGS]
 HISTORIES = [path.replace("weights.safetensors", "history.csv") for path in SYNTHESIZER_WEIGHTS] + [
     f"{folder}/history.csv" for folder in TRAININGS
 ]
@@ -77,6 +78,36 @@ FIGURES = expand("results/{study}/figures/{name}.png", study=STUDY.study, name=S
 REPORT = f"results/{STUDY.study}/report.html"
 CLASSIFICATION = [SUMMARY.replace("summary", "classification")] if STUDY.task == "classification" else []
 REALISM = [SUMMARY.replace("summary", "realism")] if "realism" in STUDY.figures else []
+DISTRIBUTIONS, PRIVACY = ([path.replace("realism", name) for path in REALISM] for name in ("distributions", "privacy"))
+ENCODER = [  # the network that describes lesions, if the study asks for one
+    (
+        f"results/{STUDY.study}/fold{STUDY.folds[0]}/synthesizer/segmenter/weights.safetensors"
+        if wanted.network is None
+        else wanted.weights
+    )
+    for wanted in [STUDY.evaluation.feature_network]
+    if wanted is not None
+]
+DETECTION = [SUMMARY.replace("summary", name) for name in ("froc", "patients")] if STUDY.task == "segmentation" else []
+CALIBRATION = [SUMMARY.replace("summary", "calibration")]
+CLAIMED = [SUMMARY.replace("summary", "claims")] if CLAIMS else []
+CARDS = (["segmenter"] if STUDY.needs_segmenter else []) + [
+    *(f"synthesizer_{name}" for name in STUDY.trainings_of_synthesizers),
+    *(f"recognizer_{arm}" for arm in STUDY.recognition.arms),
+]
+
+
+def drawing(name, group):
+    """Outputs of a plot: PNG, PDF, the numbers drawn, and the caption, which Snakemake's own report shows beside the PNG."""
+    files = multiext(f"results/{{study}}/figures/{name}", png=".png", pdf=".pdf", csv=".csv", md=".md")
+    words = f"../results/{STUDY.study}/figures/{name}.md"
+    shown = report(files[0], caption=words, category="Figures", subcategory=group, labels={"figure": name.replace("_", " ")})
+    return [shown, *files[1:]]
+
+
+def tabled(path, name, note):
+    """An output that Snakemake's own report shows as a table, with the caption `docs/reporting/captions/<note>.rst`."""
+    return report(path, caption=f"../docs/reporting/captions/{note}.rst", category="Tables", labels={"table": name})
 
 
 def one_of(names):
@@ -155,7 +186,7 @@ def painting_inputs(synthesizer, folder):
     parts = STUDY.synthesizers[synthesizer]
     needed = {}
     if parts.trained:
-        needed["generator"] = f"{folder}/synthesizer/{synthesizer}/weights.safetensors"
+        needed["generator"] = f"{folder}/synthesizer/{STUDY.weights_of(synthesizer)}/weights.safetensors"
     if parts.judged:
         needed["segmenter"] = f"{folder}/synthesizer/segmenter/weights.safetensors"
     return needed

@@ -135,6 +135,8 @@ def test_a_wrong_value_is_named_with_what_was_expected(raw, path, value, words):
             {"best": {"candidates": ["real", "zzz"]}},
             "evaluation.selections.best.candidates: 'zzz' is not among recognition.arms",
         ),
+        ("synthesizers.constant.trained_as", "zzz", "synthesizers.constant.trained_as: 'zzz' is not a key of synthesizers"),
+        ("synthesizers.constant.trained_as", "freetumor", "synthesizers.constant.trained_as: 'freetumor' must train networks"),
         ("synthesizers.constant.painter.kind", "dcgan", "synthesizers.constant.painter: 'dcgan' does not serve the task"),
         ("recognition.network.name", "swin_unetr", "recognition.network: 'swin_unetr' needs a multiple of 12 channels"),
         (
@@ -147,6 +149,16 @@ def test_a_wrong_value_is_named_with_what_was_expected(raw, path, value, words):
 def test_settings_that_do_not_go_together_are_refused(raw, path, value, words):
     put(raw, path, value)
     assert refusal(raw).startswith(words)
+
+
+def test_variants_of_a_synthesizer_may_share_its_networks(raw):
+    raw["synthesizers"]["ungated"] = raw["synthesizers"]["freetumor"] | {"trained_as": "freetumor", "gate": {"kind": "none"}}
+    raw["synthesis"]["synthesizers"] = ["ungated"]
+    raw["recognition"]["arms"] = ["real"]
+    config = validate(raw)
+    assert config.used_synthesizers == ["ungated"]
+    assert config.trainings_of_synthesizers == ["freetumor"]
+    assert config.needs_segmenter  # the one that is trained needs it, though the one that paints has no gate
 
 
 def test_two_sources_of_one_name_are_refused(raw):

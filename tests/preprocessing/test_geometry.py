@@ -68,9 +68,24 @@ def test_the_native_grid_is_left_alone():
     np.testing.assert_array_equal(working, label[inside])
     outside = np.ones(label.shape, bool)
     outside[inside] = False
-    native = to_native(working, box, label.shape)
+    native, _ = to_native(working, box, label.shape)
     np.testing.assert_array_equal(native[inside], label[inside])
     assert not native[outside].any()
+
+
+def test_added_probabilities_are_interpolated_like_any_and_rounded_once():
+    shares = np.random.default_rng(4).dirichlet(np.ones(4), (6, 7, 8)).transpose(3, 0, 1, 2).astype(np.float32)
+    box = ((1, 10), (0, 14), (2, 12))
+    native, probability = to_native(shares, box, (11, 14, 13), added=(1, 3))
+    centers = [(np.arange(e - s) + 0.5) * n / (e - s) - 0.5 for (s, e), n in zip(box, shares.shape[1:], strict=True)]
+    grid = np.meshgrid(*centers, indexing="ij")
+    expected = [ndimage.map_coordinates(share.astype(float), grid, order=1, mode="nearest") for share in shares]
+    inside = tuple(slice(*side) for side in box)
+    assert np.abs(probability[inside] - 255 * (expected[1] + expected[3])).max() <= 0.501
+    assert (native[inside] == np.argmax(expected, axis=0)).mean() > 0.999
+    outside = np.ones(probability.shape, bool)
+    outside[inside] = False
+    assert not probability[outside].any()
 
 
 def test_refining_agrees_with_linear_interpolation_of_scipy():
@@ -102,7 +117,7 @@ def test_a_ball_survives_the_journey_there_and_back(center, radius, working):
     box = find_box(label > 0, 6, spacing)
     shape = working_shape(box, spacing, working)
     stored, _ = resample_label(label, box, shape, NAMES)
-    back = to_native(stored, box, native_shape)
+    back, _ = to_native(stored, box, native_shape)
     dice = 2 * (back & label).sum() / (back.sum() + label.sum())
     assert dice > 0.85
     shift = np.array(ndimage.center_of_mass(back)) - ndimage.center_of_mass(label)
@@ -116,7 +131,7 @@ def test_smooth_probabilities_come_back_exactly_where_they_decide():
     centers = [s + (np.arange(m) + 0.5) * (e - s) / m - 0.5 for (s, e), m in zip(box, shape, strict=True)]
     plane = np.meshgrid(*centers, indexing="ij")[2] - 19.7  # a plane between columns 19 and 20
     probabilities = np.stack([0.5 - 0.02 * plane, 0.5 + 0.02 * plane]).astype(np.float32)
-    native = to_native(probabilities, box, native_shape)
+    native, _ = to_native(probabilities, box, native_shape)
     expected = np.zeros(native_shape, np.uint8)
     expected[2:18, 4:36, 20:36] = 1
     np.testing.assert_array_equal(native, expected)

@@ -18,6 +18,19 @@ SHAPE = (3, 4, 5)
 CHANGES = arrays(np.float32, SHAPE, elements=st.floats(-3000, 3000, width=32))
 
 
+@pytest.mark.parametrize("radius", [1, 3, 8])
+def test_a_fading_rim_leaves_the_middle_of_a_lesion_as_it_is(radius):
+    mask = np.linalg.norm(np.indices((21, 21, 21)) - 10, axis=0) <= radius
+    host = np.ones(mask.shape, bool)
+    published, fading = (soften(mask, host, (1.0, 1.0, 1.0), 2.0, False, border) for border in (0.5, 0.0))
+    assert fading.max() == pytest.approx(published.max(), rel=1e-5)
+    assert np.unravel_index(fading.argmax(), mask.shape) == (10, 10, 10)
+    assert (fading <= published + 1e-6).all()
+    edge = mask & ~ndimage.binary_erosion(mask)
+    if radius > 1:
+        assert fading[edge].mean() < 0.6 * published[edge].mean()
+
+
 @given(
     arrays(np.int16, SHAPE, elements=st.integers(-32768, 32767)),
     CHANGES,
@@ -75,6 +88,8 @@ def test_the_weight_of_a_half_space_is_the_normal_distribution():
     depth = (np.arange(60) - 29.5) * 0.5  # mm from the border to the middle of the voxel
     expected = np.where(depth > 0, stats.norm.cdf(depth / 2.0), 0)
     assert np.abs(alpha[10:50, 1, 1] - expected[10:50]).max() < 2e-3
+    fading = soften(mask, host, (0.5, 1.0, 1.0), sigma=2.0, blurred_rim=False, border=0.2)
+    assert np.abs(fading[10:50, 1, 1] - np.maximum((expected - 0.375) / 0.625, 0)[10:50]).max() < 3e-3
     rim = soften(mask, host, (0.5, 1.0, 1.0), sigma=2.0, blurred_rim=True)
     assert np.abs(rim[10:50, 1, 1] - stats.norm.cdf(depth / 2.0)[10:50]).max() < 2e-3
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from .config_figures import figures_of, scaled_arms
 from .config_parts import (
     Checks,
     Compute,
     Distinct,
+    FeatureNetwork,
     Name,
     Network,
     Positive,
@@ -22,6 +24,8 @@ from .config_parts import (
     Training,
     Triple,
 )
+from .config_reading import Reading
+from .config_reporting import DataFacts, Reporting
 from .config_sources import ExtraLabels, FolderSource, PhantomSource, RoiFolderSource, RoiPhantomSource, Source
 from .config_synthesizer import (
     DEFECTS,
@@ -45,9 +49,11 @@ __all__ = [
     "Compositor",
     "Compute",
     "Config",
+    "DataFacts",
     "Diffusion",
     "Evaluation",
     "ExtraLabels",
+    "FeatureNetwork",
     "FolderSource",
     "Gate",
     "Growth",
@@ -56,7 +62,9 @@ __all__ = [
     "PhantomSource",
     "Placement",
     "Preset",
+    "Reading",
     "Recognition",
+    "Reporting",
     "RoiFolderSource",
     "RoiPhantomSource",
     "Segmenter",
@@ -70,24 +78,6 @@ __all__ = [
     "Training",
     "Triple",
 ]
-
-
-FIGURES = {  # by task, and whether there is a bank
-    ("segmentation", False): ["cohort", "training", "differences", "sizes"],
-    ("segmentation", True): ["cohort", "lesions", "realism", "training", "differences", "sizes", "gate"],
-    ("classification", False): ["cohort", "training", "differences", "curves", "confusion", "embedding", "sizes"],
-    ("classification", True): [
-        "cohort",
-        "samples",
-        "fidelity",
-        "training",
-        "differences",
-        "curves",
-        "confusion",
-        "embedding",
-        "sizes",
-    ],
-}
 
 
 class Cohort(Section):
@@ -204,6 +194,9 @@ class Evaluation(Section):
     surface_tolerance: Positive = Field(2.0, description="Tolerance of the surface Dice in mm, fixed beforehand.")
     min_lesion_ml: float = Field(0.02, ge=0, description="Smaller components are not lesions.")
     match_iou: Share = Field(0.1, description="A lesion is detected by a one-to-one match of at least this IoU.")
+    candidate_floor: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="Least tumor probability of a voxel of a lesion candidate, by which detection is scored."
+    )
     size_bins: list[float] = Field([10.0, 20.0, 30.0], description="Bounds of the lesion diameter bins in mm.")
     early_mm: Positive = Field(20.0, description="Lesions up to this diameter are early.")
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(0.95, description="Level of all intervals.")
@@ -216,6 +209,14 @@ class Evaluation(Section):
     )
     claims: str | None = Field(
         None, description="CSV of published numbers to set beside the measured ones; a path below `studies/claims/`."
+    )
+    reading: Reading | None = Field(
+        None,
+        description="Answers of readers to a deck, for the table `evaluation/reading.csv` that is made on request; none if empty.",
+    )
+    feature_network: FeatureNetwork | None = Field(
+        None,
+        description="A trained network as one more space in which painted lesions are compared with real ones; none if empty.",
     )
 
 
@@ -244,6 +245,7 @@ class Config(Section):
     arms: dict[Name, Arm] = Field(description="Named arms.")
     recognition: Recognition
     evaluation: Evaluation = Evaluation()
+    reporting: Reporting = Reporting()
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
@@ -254,6 +256,14 @@ class Config(Section):
                 _require(self.arms[arm].synthesizer, self.synthesizers, f"arms.{arm}.synthesizer", "synthesizers")
         for name in self.synthesis.synthesizers:
             _require(name, self.synthesizers, "synthesis.synthesizers", "synthesizers")
+        for name, entry in self.synthesizers.items():
+            if entry.trained_as is not None:
+                _require(entry.trained_as, self.synthesizers, f"synthesizers.{name}.trained_as", "synthesizers")
+                teacher = self.synthesizers[entry.trained_as]
+                if not entry.trained or teacher.trained_as is not None or teacher.painter != entry.painter:
+                    raise ValueError(
+                        f"synthesizers.{name}.trained_as: '{entry.trained_as}' must train networks itself, with the same painter"
+                    )
         names = [source.name for source in self.sources]
         if len(set(names)) < len(names):
             raise ValueError("sources: two sources have the same name")
@@ -265,6 +275,8 @@ class Config(Section):
             raise ValueError(f"cohort.run_folds: {outside[0]} is not a fold; folds are 0 to {self.cohort.folds - 1}")
         if len(set(self.organs)) < len(self.organs):
             raise ValueError("organs: an organ is listed twice")
+        for name in self.reporting.data:
+            _require(name, dict.fromkeys(names), "reporting.data", "sources")
         return self
 
     @model_validator(mode="after")
@@ -353,6 +365,15 @@ class Config(Section):
         return sorted({name for name in arms if name}.union(self.banks))
 
     @property
+    def trainings_of_synthesizers(self) -> list[str]:
+        """Synthesizers that are trained, for themselves or for others that paint with their networks, in a fixed order."""
+        return sorted({self.weights_of(name) for name in self.used_synthesizers if self.synthesizers[name].trained})
+
+    def weights_of(self, name: str) -> str:
+        """The synthesizer whose trained networks the one called ``name`` paints with."""
+        return self.synthesizers[name].trained_as or name
+
+    @property
     def needs_segmenter(self) -> bool:
         """Whether a synthesizer is trained against the segmenter, or judged by it."""
         used = (self.synthesizers[name] for name in self.used_synthesizers)
@@ -361,7 +382,12 @@ class Config(Section):
     @property
     def figures(self) -> list[str]:
         """Figures of the report, in order."""
-        return FIGURES[self.task, bool(self.banks)]
+        return figures_of(self)
+
+    @property
+    def scaled(self) -> dict[str, dict[str, int]]:
+        """Per synthesizer, arms that differ in the number of draws per scan that they take from its bank: at least three."""
+        return scaled_arms(self)
 
     @property
     def compared(self) -> list[str]:

@@ -143,6 +143,31 @@ class Network(Section):
         return "classification" if self.name == "roi_cnn" else "segmentation"
 
 
+class FeatureNetwork(Section):
+    """A trained segmentation network whose deepest layer describes lesions, beside features made by hand."""
+
+    weights: str = Field(
+        "segmenter",
+        description="`segmenter`: that of the first fold of the study; else a safetensors file, which sees the window of the preset as 0 to 1.",
+    )
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="SHA-256 of the file; a file needs one."
+    )
+    network: Network | None = Field(None, description="Network of the file; a file needs one.")
+    outputs: Count = Field(2, description="Channels of the output of the file's network.")
+
+    @model_validator(mode="after")
+    def _file_is_stated(self) -> "FeatureNetwork":
+        stated = [name for name in ("sha256", "network") if getattr(self, name) is not None]
+        if self.weights == "segmenter" and stated:
+            raise ValueError(f"{stated[0]}: belongs to a file, but weights is 'segmenter'")
+        if self.weights != "segmenter" and len(stated) < 2:
+            raise ValueError(f"weights: '{self.weights}' is a file, which needs sha256 and network")
+        if self.network is not None and self.network.task != "segmentation":
+            raise ValueError(f"network: '{self.network.name}' does not see volumes")
+        return self
+
+
 class Training(Section):
     """An optimization run."""
 

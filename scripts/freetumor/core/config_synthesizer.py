@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from .config_gate import Gate
-from .config_parts import Count, Interval, Network, NotNegative, Positive, Section, Share, Structure, Training, _ordered
+from .config_parts import Count, Interval, Name, Network, NotNegative, Positive, Section, Share, Structure, Training, _ordered
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -213,6 +213,12 @@ class Compositor(Section):
     blur: Annotated[tuple[NotNegative, NotNegative], AfterValidator(_ordered)] = Field(
         (1.0, 2.0), description="Gaussian blur of the mask in mm; uniform."
     )
+    border: float = Field(
+        0.5,
+        ge=0,
+        le=0.5,
+        description="Blend weight at the border of the lesion. One half is that of a blurred mask, as published: a lesion begins with half of its contrast. Less makes the rim fade, as that of real lesions does.",
+    )
     tolerance: float = Field(
         1.0, gt=0, description="Declared tolerance in HU: the label covers exactly the voxels that changed by more."
     )
@@ -239,6 +245,10 @@ class Synthesizer(Section):
     painter: Painter
     compositor: Compositor = Compositor()
     gate: Gate = Gate()
+    trained_as: Name | None = Field(
+        None,
+        description="Paint with the networks of this other synthesizer, which has the same painter, instead of training some. For variants that differ in what comes after training, such as the gate.",
+    )
     mode: Literal["corrected", "as_published"] = Field(
         "corrected", description="`as_published` switches all published defects on."
     )
@@ -254,6 +264,10 @@ class Synthesizer(Section):
             raise ValueError("the painter 'states' needs shape.kind 'automaton'")
         if self.whole_image and self.gate.kind != "none":
             raise ValueError(f"gate: a segmenter cannot judge the whole images of '{self.painter.kind}'")
+        if self.has("blurred_rim") and self.compositor.border != 0.5:
+            raise ValueError(
+                "compositor.border: must be 0.5 with the published defect 'blurred_rim', whose blend is the blurred mask"
+            )
         if self.gate.asks("discriminator") and self.painter.kind != "difference":
             raise ValueError("gate.realism: only the painter 'difference' has a discriminator")
         if self.gate.kind == "composed" and self.gate.copies is not None and self.painter.kind == "transplant":

@@ -5,7 +5,7 @@ tumor ``2 i + 2``. For liver, pancreas and kidney these are the seven classes of
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -47,6 +47,19 @@ def organ_code(index: int) -> int:
 def tumor_code(index: int) -> int:
     """Code of the tumor of the organ at position ``index`` of the study's organ list."""
     return 2 * index + 2
+
+
+def annotated_tumors(organs: Sequence[str], annotated: Collection[str]) -> list[str]:
+    """Tumor classes of a study that a case's annotation decides on.
+
+    Args:
+        organs: organs of the study.
+        annotated: names that the case's label array uses. If none of them is a tumor, the case is tumor-free, and the tumors
+            of all annotated organs count as annotated.
+    """
+    if any(is_tumor(name) for name in annotated):
+        return [tumor_of(organ) for organ in organs if tumor_of(organ) in annotated]
+    return [tumor_of(organ) for organ in organs if organ in annotated]
 
 
 def remap(label: np.ndarray, names: Mapping[int, str], codes: Mapping[str, int]) -> np.ndarray:

@@ -113,11 +113,12 @@ PREDICTIONS = Schema(
         "patient_id": TEXT,
         "source": TEXT,
         "domain": TEXT,
-        "split": TEXT,
+        "split": TEXT,  # development or external; validation: training side of the fold, to fix thresholds on
         "fold": INTEGER,
         "arm": TEXT,
         "seed": INTEGER,
         "prediction": TEXT,  # path of a uint8 b2nd array at native resolution, study codes
+        "probability": TEXT,  # path of a uint8 b2nd array: probability of any annotated tumor in steps of 1/255; or empty
         "reference": TEXT,  # path of the native label array, codes named by `names`
         "names": TEXT,
         "labeled": FLAG,
@@ -178,6 +179,47 @@ LESIONS = Schema(
     },
 )
 
+CANDIDATES = Schema(
+    "lesion candidates",
+    {
+        "case_id": TEXT,
+        "patient_id": TEXT,
+        "source": TEXT,
+        "split": TEXT,
+        "fold": INTEGER,
+        "arm": TEXT,
+        "seed": INTEGER,
+        "candidate": INTEGER,  # from 1, by confidence
+        "confidence": NUMBER,  # greatest probability of its voxels
+        "volume_ml": NUMBER,
+        "diameter_mm": NUMBER,  # of the ball of equal volume
+        "outcome": TEXT,  # hit, false or ignored, by one-to-one matching
+        "lesion": INTEGER,  # number of the reference lesion it is matched to; 0 without one
+        "iou": NUMBER,  # with that lesion; 0 without one
+        "outcome_overlap": TEXT,  # hit, false or ignored, if any overlap were enough
+        "touched": TEXT,  # JSON list of the reference lesions it overlaps
+    },
+)
+
+RELIABILITY = Schema(
+    "reliability",
+    {
+        "case_id": TEXT,
+        "patient_id": TEXT,
+        "source": TEXT,
+        "split": TEXT,
+        "fold": INTEGER,
+        "arm": TEXT,
+        "seed": INTEGER,
+        "kind": TEXT,  # what the probabilities are of: voxel, candidate, category or top_category
+        "bin": INTEGER,  # of ten equal ones between 0 and 1, from 0
+        "count": INTEGER,
+        "positives": INTEGER,  # how many came true
+        "confidence": NUMBER,  # sum of their probabilities
+        "squared_error": NUMBER,  # sum of (probability - outcome)²
+    },
+)
+
 SUMMARY = Schema(
     "comparisons",
     {
@@ -199,6 +241,16 @@ SUMMARY = Schema(
         "test": TEXT,
         "family": TEXT,
         "better": TEXT,  # "higher" or "lower": which direction of the metric is good
+        # What follows speaks of the trained models: over patients, of differences that are averaged over trainings.
+        "effect": NUMBER,  # mean over standard deviation of the patients' differences (d_z, Hedges-corrected)
+        "effect_low": NUMBER,
+        "effect_high": NUMBER,
+        "superiority": NUMBER,  # share of patients on whom the arm is better than the baseline; equal counts half
+        "superiority_low": NUMBER,
+        "superiority_high": NUMBER,
+        "p_trained": NUMBER,  # cross-check: sign-flip permutation test, this trained model
+        "p_published": NUMBER,  # FreeTumor's own test: paired t, Bonferroni in the primary family; NaN for secondary rows
+        "note": TEXT,  # what the pairing left out, such as "paired on 22 of 24 cases"; empty if nothing
     },
 )
 

@@ -187,7 +187,9 @@ def _rescue_lesions(label: np.ndarray, result: np.ndarray, box: Box, names: dict
     return rescued
 
 
-def to_native(working: np.ndarray, box: Box, native_shape: Sequence[int]) -> np.ndarray:
+def to_native(
+    working: np.ndarray, box: Box, native_shape: Sequence[int], added: Sequence[int] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Bring class probabilities or a label back to the native grid.
 
     Args:
@@ -195,10 +197,11 @@ def to_native(working: np.ndarray, box: Box, native_shape: Sequence[int]) -> np.
             (z, y, x).
         box: native voxels that the working grid covers.
         native_shape: voxels of the native grid.
+        added: classes whose probabilities are added up.
 
     Returns:
-        ``uint8`` class of the largest interpolated probability, of ``native_shape``; background outside the box. Memory
-        beyond the result is bounded by slabs along z.
+        ``uint8`` class of the largest interpolated probability, and ``uint8`` probability of the added classes in steps of
+        1/255, both of ``native_shape``; background and 0 outside the box. Memory beyond them is bounded by slabs along z.
     """
     is_label = working.ndim == 3
     classes = int(working.max()) + 1 if is_label else working.shape[0]
@@ -206,7 +209,7 @@ def to_native(working: np.ndarray, box: Box, native_shape: Sequence[int]) -> np.
     for (start, stop), count in zip(box, working.shape[-3:], strict=True):
         step = count / (stop - start)
         matrices.append(axis_matrix((np.arange(stop - start) + 0.5) * step - 0.5, count, step))
-    native = np.zeros(native_shape, np.uint8)
+    native, probability = np.zeros((2, *native_shape), np.uint8)
     (z0, z1), (y0, y1), (x0, x1) = box
     depth = max(1, SLAB_BYTES // (4 * classes * (y1 - y0) * (x1 - x0)))
     for start in range(0, z1 - z0, depth):
@@ -215,8 +218,11 @@ def to_native(working: np.ndarray, box: Box, native_shape: Sequence[int]) -> np.
         block = _one_hot(working[near], classes) if is_label else np.asarray(working[:, near], np.float32)
         block = apply_along(rows[:, near], block, 1)
         block = apply_along(matrices[2], apply_along(matrices[1], block, 2), 3)
-        native[z0 + start : z0 + start + len(rows.indptr) - 1, y0:y1, x0:x1] = block.argmax(axis=0)
-    return native
+        place = slice(z0 + start, z0 + start + block.shape[1]), slice(y0, y1), slice(x0, x1)
+        native[place] = block.argmax(axis=0)
+        if added:
+            probability[place] = np.rint(255 * np.clip(block[list(added)].sum(axis=0), 0, 1))
+    return native, probability
 
 
 def _one_hot(label: np.ndarray, classes: int) -> np.ndarray:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cc3d
 import numpy as np
 
+from freetumor.core.components import connected_components
 from freetumor.core.config import Preset
 from freetumor.core.labels import is_tumor
 from freetumor.preprocessing import geometry
@@ -181,7 +181,7 @@ def _read(raw: Mapping[str, Any], recipe: Recipe) -> tuple[Volume, np.ndarray, n
     else:
         label = np.where(box, recipe.codes.get(recipe.outlined, 0), 0).astype(np.uint8)
     tumors = [code for name, code in recipe.codes.items() if is_tumor(name)]
-    parts = cc3d.connected_components(np.isin(label, tumors), connectivity=26)
+    parts, _ = connected_components(np.isin(label, tumors))
     sizes = np.bincount(parts[box])
     if len(sizes) < 2 or not sizes[1:].any():
         path = entries[0]["path"] if entries else raw["image"]

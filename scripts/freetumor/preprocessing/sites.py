@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from freetumor.core.arrays import bounding_box
+from freetumor.core.components import connected_components
 from freetumor.core.files import atomic
 from freetumor.core.labels import is_tumor, tumor_of
 from freetumor.core.seeding import generator
@@ -106,7 +107,7 @@ def find_lesions(label: np.ndarray, names: Mapping[int, str]) -> np.ndarray:
     for code, name in names.items():
         tumors[code] = code if is_tumor(name) else 0
     only = tumors[label]
-    components, count = cc3d.connected_components(only, connectivity=26, return_N=True)
+    components, count = connected_components(only)
     if count == 0:
         return np.zeros((0, 8), np.int32)
     statistics = cc3d.statistics(components)

@@ -219,7 +219,9 @@ class AdversarialTraining:
         host = organ_mask(patch.label, organ)
         return {
             "image": window_image(patch.image, self.config.working.window),
-            "alpha": soften(lesion, host, patch.spacing, sigma, self.settings.has("blurred_rim")),
+            "alpha": soften(
+                lesion, host, patch.spacing, sigma, self.settings.has("blurred_rim"), self.settings.compositor.border
+            ),
             "texture": make_texture(self.settings.texture, patch.image.shape, patch.spacing, rng),
             "fake": lesion,
             "real": patch.label == tumor_code(organ),

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import cc3d
 import numpy as np
 
 from freetumor.core.arrays import bounding_box
+from freetumor.core.components import connected_components
 
 
 def component_at(mask: np.ndarray, center: Sequence[int] | np.ndarray | None) -> np.ndarray:
@@ -21,7 +21,7 @@ def component_at(mask: np.ndarray, center: Sequence[int] | np.ndarray | None) ->
     box = bounding_box(mask)
     if box is None:
         return mask
-    labels, count = cc3d.connected_components(np.ascontiguousarray(mask[box]), connectivity=26, return_N=True)
+    labels, count = connected_components(mask[box])
     if count == 1:
         return mask
     label = 0

@@ -18,6 +18,7 @@ from .separable import separable
 HU_RANGE = (-32768, 32767)
 TRUNCATE = 4  # standard deviations at which the blur of the mask ends
 TINY = 1e-6
+AT_BORDER = 0.5  # of a blurred mask, where its border is flat
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,19 @@ class Composite:
     lesion: np.ndarray  # bool (z, y, x): the label of the lesion
 
 
-def soften(mask: np.ndarray, host: np.ndarray, spacing: tuple[float, ...], sigma: float, blurred_rim: bool) -> np.ndarray:
+def soften(
+    mask: np.ndarray,
+    host: np.ndarray,
+    spacing: tuple[float, ...],
+    sigma: float,
+    blurred_rim: bool,
+    border: float = AT_BORDER,
+) -> np.ndarray:
     """The blend weight a of a mask.
+
+    The blurred mask b is one half at the border of a large lesion, so a lesion begins there with half of its contrast. With a
+    lower weight w at the border the rim fades: ``a = (b - c p) / (1 - c)`` where that is positive, ``c = (1/2 - w) / (1 - w)``.
+    The greatest weight p, which is below one in lesions not much larger than the blur, stays as it is.
 
     Beyond the border of the array the mask goes on as it is there.
 
@@ -39,6 +51,7 @@ def soften(mask: np.ndarray, host: np.ndarray, spacing: tuple[float, ...], sigma
         spacing: mm per voxel.
         sigma: Gaussian blur in mm.
         blurred_rim: let a reach beyond the mask, as published.
+        border: weight at the border, 0 to 1/2.
 
     Returns:
         float32 array in [0, 1].
@@ -58,6 +71,11 @@ def soften(mask: np.ndarray, host: np.ndarray, spacing: tuple[float, ...], sigma
     blurred = separable(mask[box].astype(np.float32), matrices)
     target = tuple(target)
     inside = host[target] if blurred_rim else mask[box] & host[box]
+    if border < AT_BORDER:
+        lost = np.float32((AT_BORDER - border) / (1 - border))
+        blurred -= lost * blurred.max(where=mask[box], initial=0)
+        blurred /= 1 - lost
+        np.maximum(blurred, 0, out=blurred)
     np.minimum(blurred, 1, out=blurred)
     np.multiply(blurred, inside, out=alpha[target])
     return alpha

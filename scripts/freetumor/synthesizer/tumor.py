@@ -149,7 +149,7 @@ class TumorSynthesizer:
             patch, mask = tighten(patch, mask, RIM_SIGMAS * self.settings.compositor.blur[1] if self.blurred_rim else 0.0)
         sigma = request.canvas.uniform(*self.settings.compositor.blur)
         host = organ_mask(patch.label, request.organ)
-        alpha = soften(mask.array, host, patch.spacing, sigma, self.blurred_rim)
+        alpha = soften(mask.array, host, patch.spacing, sigma, self.blurred_rim, self.settings.compositor.border)
         return Stroke(request, patch, mask, alpha, {**mask.parameters, "blur_mm": round(sigma, 3)})
 
     def _finish(self, strokes: Sequence[Stroke], attempt: int) -> None:

@@ -1,9 +1,10 @@
 """Score every prediction, and compare every arm with the baseline.
 
 Needs   results/<study>/fold<k>/recognition/<arm>/seed<s>/predictions.parquet
-Gives   results/<study>/evaluation/{cases.parquet,lesions.parquet,selections.csv,summary.csv,arms.csv,sensitivity_by_size.csv},
-        of a classification also {classification,confusion,curves,claims}.csv, and fidelity.csv beside each bank
-Steps   score_cases → merge_scores → analyze_comparisons, analyze_classification; score_synthesis
+Gives   results/<study>/evaluation/{cases,lesions,candidates,reliability}.parquet and, in the same folder,
+        {selections,summary,arms,sensitivity_by_size,calibration}.csv, of a segmentation also {froc,patients}.csv,
+        of a classification also {classification,confusion,curves}.csv, and fidelity.csv beside each bank
+Steps   score_cases → merge_scores → analyze_{comparisons,detection,calibration,classification}; score_synthesis
 """
 
 
@@ -13,6 +14,8 @@ rule score_cases:
     output:
         scores="results/{study}/fold{fold}/recognition/{arm}/seed{seed}/scores.parquet",
         lesions="results/{study}/fold{fold}/recognition/{arm}/seed{seed}/lesions.parquet",
+        candidates="results/{study}/fold{fold}/recognition/{arm}/seed{seed}/candidates.parquet",
+        reliability="results/{study}/fold{fold}/recognition/{arm}/seed{seed}/reliability.parquet",
     log:
         "results/{study}/logs/score_cases/fold{fold}-{arm}-seed{seed}.log",
     benchmark:
@@ -35,7 +38,9 @@ rule score_cases:
             --config {params.config:q} \
             --predictions {input:q} \
             --scores {output.scores:q} \
-            --lesions {output.lesions:q} 2>&1 | tee {log:q}
+            --lesions {output.lesions:q} \
+            --candidates {output.candidates:q} \
+            --reliability {output.reliability:q} 2>&1 | tee {log:q}
         """
 
 
@@ -43,9 +48,13 @@ rule merge_scores:
     input:
         scores=SCORES,
         lesions=LESIONS,
+        candidates=CANDIDATES,
+        reliability=RELIABILITY,
     output:
         scores="results/{study}/evaluation/cases.parquet",
         lesions="results/{study}/evaluation/lesions.parquet",
+        candidates="results/{study}/evaluation/candidates.parquet",
+        reliability="results/{study}/evaluation/reliability.parquet",
         selections="results/{study}/evaluation/selections.csv",
     log:
         "results/{study}/logs/merge_scores.log",
@@ -67,8 +76,12 @@ rule merge_scores:
             --config {params.config:q} \
             --scores {input.scores:q} \
             --lesions {input.lesions:q} \
+            --candidates {input.candidates:q} \
+            --reliability {input.reliability:q} \
             --output {output.scores:q} \
             --lesions-output {output.lesions:q} \
+            --candidates-output {output.candidates:q} \
+            --reliability-output {output.reliability:q} \
             --selections {output.selections:q} 2>&1 | tee {log:q}
         """
 
@@ -78,9 +91,9 @@ rule analyze_comparisons:
         scores="results/{study}/evaluation/cases.parquet",
         lesions="results/{study}/evaluation/lesions.parquet",
     output:
-        summary="results/{study}/evaluation/summary.csv",
-        sizes="results/{study}/evaluation/sensitivity_by_size.csv",
-        arms="results/{study}/evaluation/arms.csv",
+        summary=tabled("results/{study}/evaluation/summary.csv", "comparisons", "summary"),
+        sizes=tabled("results/{study}/evaluation/sensitivity_by_size.csv", "lesions found by size", "sizes"),
+        arms=tabled("results/{study}/evaluation/arms.csv", "means per arm", "arms"),
     log:
         "results/{study}/logs/analyze_comparisons.log",
     benchmark:
@@ -109,15 +122,79 @@ rule analyze_comparisons:
         """
 
 
-rule analyze_classification:
+rule analyze_detection:
     input:
         scores="results/{study}/evaluation/cases.parquet",
-        claims=CLAIMS,
+        lesions="results/{study}/evaluation/lesions.parquet",
+        candidates="results/{study}/evaluation/candidates.parquet",
+    output:
+        froc="results/{study}/evaluation/froc.csv",
+        patients="results/{study}/evaluation/patients.csv",
+    log:
+        "results/{study}/logs/analyze_detection.log",
+    benchmark:
+        "results/{study}/benchmarks/analyze_detection.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("analyze_detection.py"),
+        settings=settings("evaluation", "task", "seed", "recognition.arms"),
+    message:
+        "Drawing free-response curves of {wildcards.study} from its lesion candidates"
+    shell:
+        """
+        python scripts/analyze_detection.py \
+            --config {params.config:q} \
+            --scores {input.scores:q} \
+            --lesions {input.lesions:q} \
+            --candidates {input.candidates:q} \
+            --froc {output.froc:q} \
+            --patients {output.patients:q} 2>&1 | tee {log:q}
+        """
+
+
+rule analyze_calibration:
+    input:
+        "results/{study}/evaluation/reliability.parquet",
+    output:
+        "results/{study}/evaluation/calibration.csv",
+    log:
+        "results/{study}/logs/analyze_calibration.log",
+    benchmark:
+        "results/{study}/benchmarks/analyze_calibration.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("analyze_calibration.py"),
+        settings=settings("evaluation", "seed", "recognition.arms"),
+    message:
+        "Comparing the probabilities of {wildcards.study} with what came true"
+    shell:
+        """
+        python scripts/analyze_calibration.py \
+            --config {params.config:q} \
+            --reliability {input:q} \
+            --output {output:q} 2>&1 | tee {log:q}
+        """
+
+
+rule analyze_classification:
+    input:
+        "results/{study}/evaluation/cases.parquet",
     output:
         table="results/{study}/evaluation/classification.csv",
         confusion="results/{study}/evaluation/confusion.csv",
         curves="results/{study}/evaluation/curves.csv",
-        claims="results/{study}/evaluation/claims.csv",
     log:
         "results/{study}/logs/analyze_classification.log",
     conda:
@@ -128,7 +205,6 @@ rule analyze_classification:
         runtime=60,
     params:
         config=CONFIG,
-        claims=lambda wildcards, input: flags(claims=" ".join(input.claims)),
         code=code_hash("analyze_classification.py"),
         settings=settings("evaluation", "task", "categories", "seed", "arms", "recognition.arms"),
     message:
@@ -137,12 +213,10 @@ rule analyze_classification:
         """
         python scripts/analyze_classification.py \
             --config {params.config:q} \
-            --scores {input.scores:q} \
-            {params.claims} \
+            --scores {input:q} \
             --table {output.table:q} \
             --confusion {output.confusion:q} \
-            --curves {output.curves:q} \
-            --claims-output {output.claims:q} 2>&1 | tee {log:q}
+            --curves {output.curves:q} 2>&1 | tee {log:q}
         """
 
 

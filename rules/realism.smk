@@ -1,9 +1,11 @@
 """Compare painted lesions with real ones: what a study says of its synthesizers before any recognizer is trained.
 
 Needs   the fold tables, and the manifests of all banks
-Gives   results/<study>/fold<k>/lesions.parquet: one row of measures per real and per painted lesion,
-        results/<study>/evaluation/{realism,profiles}.csv, and the figure `realism`
+Gives   results/<study>/fold<k>/lesions.parquet: one row of measures per real and per painted lesion, their textures in
+        lesions.b2nd; results/<study>/evaluation/{realism,profiles,distributions,privacy,privacy_distances}.csv, and
+        the figure `realism`
 Steps   measure_lesions → score_realism → plot_realism
+                        → score_privacy
 """
 
 
@@ -11,8 +13,10 @@ rule measure_lesions:
     input:
         cases="results/{study}/fold{fold}/cases.parquet",
         manifests=expand("results/{{study}}/fold{{fold}}/synthesis/{name}/manifest.parquet", name=STUDY.banks),
+        encoder=ENCODER,
     output:
-        "results/{study}/fold{fold}/lesions.parquet",
+        lesions="results/{study}/fold{fold}/lesions.parquet",
+        thumbnails="results/{study}/fold{fold}/lesions.b2nd",
     log:
         "results/{study}/logs/measure_lesions/fold{fold}.log",
     benchmark:
@@ -26,7 +30,8 @@ rule measure_lesions:
     params:
         config=CONFIG,
         code=code_hash("measure_lesions.py"),
-        settings=settings("organs", "seed", "evaluation.min_lesion_ml"),
+        optional=lambda wildcards, input: flags(network=" ".join(input.encoder)),
+        settings=settings("organs", "seed", "evaluation.min_lesion_ml", "evaluation.feature_network", "preset", "presets"),
     message:
         "Measuring the real and the painted lesions of fold {wildcards.fold} of {wildcards.study}"
     shell:
@@ -36,7 +41,9 @@ rule measure_lesions:
             --fold {wildcards.fold} \
             --cases {input.cases:q} \
             --manifests {input.manifests:q} \
-            --output {output:q} 2>&1 | tee {log:q}
+            {params.optional} \
+            --output {output.lesions:q} \
+            --thumbnails {output.thumbnails:q} 2>&1 | tee {log:q}
         """
 
 
@@ -46,6 +53,7 @@ rule score_realism:
     output:
         realism="results/{study}/evaluation/realism.csv",
         profiles="results/{study}/evaluation/profiles.csv",
+        distributions="results/{study}/evaluation/distributions.csv",
     log:
         "results/{study}/logs/score_realism.log",
     benchmark:
@@ -68,7 +76,42 @@ rule score_realism:
             --config {params.config:q} \
             --lesions {input:q} \
             --realism {output.realism:q} \
-            --profiles {output.profiles:q} 2>&1 | tee {log:q}
+            --profiles {output.profiles:q} \
+            --distributions {output.distributions:q} 2>&1 | tee {log:q}
+        """
+
+
+rule score_privacy:
+    input:
+        lesions=expand("results/{{study}}/fold{fold}/lesions.parquet", fold=STUDY.folds),
+        thumbnails=expand("results/{{study}}/fold{fold}/lesions.b2nd", fold=STUDY.folds),
+    output:
+        privacy="results/{study}/evaluation/privacy.csv",
+        distances="results/{study}/evaluation/privacy_distances.csv",
+    log:
+        "results/{study}/logs/score_privacy.log",
+    benchmark:
+        "results/{study}/benchmarks/score_privacy.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        code=code_hash("score_privacy.py"),
+        settings=settings("organs", "seed", "evaluation.confidence", "evaluation.resamples"),
+    message:
+        "Looking for copies of training lesions among the painted ones of {wildcards.study}"
+    shell:
+        """
+        python scripts/score_privacy.py \
+            --config {params.config:q} \
+            --lesions {input.lesions:q} \
+            --thumbnails {input.thumbnails:q} \
+            --privacy {output.privacy:q} \
+            --distances {output.distances:q} 2>&1 | tee {log:q}
         """
 
 
@@ -77,7 +120,7 @@ rule plot_realism:
         realism="results/{study}/evaluation/realism.csv",
         profiles="results/{study}/evaluation/profiles.csv",
     output:
-        multiext("results/{study}/figures/realism", png=".png", pdf=".pdf", csv=".csv"),
+        drawing("realism", "Painting"),
     log:
         "results/{study}/logs/plot_realism.log",
     conda:

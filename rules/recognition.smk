@@ -1,4 +1,4 @@
-"""Train a recognizer per arm, fold and seed, and predict the test cases of the fold.
+"""Train a recognizer per arm, fold and seed, and predict the test and validation cases of the fold.
 
 Needs   the fold table, and what the arm paints with: trained networks, or the bank
 Gives   results/<study>/fold<k>/recognition/<arm>/seed<s>/{weights.safetensors,history.csv,predictions.parquet}
@@ -91,7 +91,7 @@ rule predict:
             "compute.torch_threads",
         ),
     message:
-        "Predicting the test cases of fold {wildcards.fold} with arm {wildcards.arm}, seed {wildcards.seed}"
+        "Predicting the test and validation cases of fold {wildcards.fold} with arm {wildcards.arm}, seed {wildcards.seed}"
     shell:
         """
         python scripts/predict.py \

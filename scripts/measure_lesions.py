@@ -18,8 +18,13 @@ def main() -> None:
         "--manifests", type=Path, nargs="+", required=True, help="manifests of the fold's synthesizers (Parquet)"
     )
     parser.add_argument("--output", type=Path, required=True, help="output: one row per lesion (Parquet)")
+    parser.add_argument("--thumbnails", type=Path, required=True, help="output: texture of each lesion on a common grid (b2nd)")
+    parser.add_argument(
+        "--network", type=Path, help="weights of evaluation.feature_network (safetensors), if the study has one"
+    )
     args = parser.parse_args()
-    measure_fold(load(args.config), args.fold, args.cases, args.manifests, args.output)
+    paths = args.cases, args.manifests, args.output, args.thumbnails, args.network
+    measure_fold(load(args.config), args.fold, *paths)
 
 
 if __name__ == "__main__":

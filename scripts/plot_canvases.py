@@ -19,7 +19,10 @@ def main() -> None:
     )
     parser.add_argument("--volumes", type=Path, nargs="+", required=True, help="tables of preprocessed volumes (Parquet)")
     parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
     plot_canvases(load(args.config), args.volumes, args.output)

@@ -15,7 +15,10 @@ def main() -> None:
     parser.add_argument("--curves", type=Path, required=True, help="accuracy by added samples (CSV)")
     parser.add_argument("--selections", type=Path, required=True, help="what each selection chose (CSV)")
     parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
     plot_curves(load(args.config), args.curves, args.selections, args.output)

@@ -16,7 +16,10 @@ def main() -> None:
     parser.add_argument("--lesions", type=Path, required=True, help="reference lesions of all cases (Parquet)")
     parser.add_argument("--summary", type=Path, required=True, help="comparisons (CSV)")
     parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
     plot_differences(load(args.config), args.scores, args.lesions, args.summary, args.output)

@@ -12,19 +12,15 @@ def main() -> None:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
-    parser.add_argument("--cases", type=Path, required=True, help="fold table (Parquet)")
+    parser.add_argument("--points", type=Path, required=True, help="points of the maps (CSV)")
     parser.add_argument(
-        "--weights",
+        "--output",
         type=Path,
-        nargs="+",
         required=True,
-        help="trained recognizers, <arm>/seed<k>/weights.safetensors",
-    )
-    parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
-    plot_embedding(load(args.config), args.cases, args.weights, args.output)
+    plot_embedding(load(args.config), args.points, args.output)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="measures of all folds and synthesizers (CSV)")
     parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
     plot_fidelity(load(args.config), args.tables, args.output)

@@ -12,14 +12,15 @@ def main() -> None:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument("--table", type=Path, required=True, help="outcomes of the draws (CSV)")
     parser.add_argument(
-        "--manifests", type=Path, nargs="+", required=True, help="manifests of any folds and synthesizers (Parquet)"
-    )
-    parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
-    plot_gate(load(args.config), args.manifests, args.output)
+    plot_gate(load(args.config), args.table, args.output)
 
 
 if __name__ == "__main__":

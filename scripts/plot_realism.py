@@ -15,7 +15,10 @@ def main() -> None:
     parser.add_argument("--realism", type=Path, required=True, help="numbers of all synthesizers and organs (CSV)")
     parser.add_argument("--profiles", type=Path, required=True, help="mean HU by distance from the border in mm (CSV)")
     parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
     plot_realism(load(args.config), args.realism, args.profiles, args.output)

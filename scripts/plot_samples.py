@@ -1,4 +1,4 @@
-"""Draw random real images and those of each synthesizer, per category."""
+"""Draw random real and synthetic images of each category."""
 
 import argparse
 from pathlib import Path
@@ -12,13 +12,15 @@ def main() -> None:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
-    parser.add_argument("--cases", type=Path, required=True, help="fold table (Parquet)")
-    parser.add_argument("--manifests", type=Path, nargs="+", required=True, help="manifests of that fold (Parquet)")
+    parser.add_argument("--samples", type=Path, required=True, help="images to show (CSV), with their pictures beside it")
     parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
-    plot_samples(load(args.config), args.cases, args.manifests, args.output)
+    plot_samples(load(args.config), args.samples, args.output)
 
 
 if __name__ == "__main__":

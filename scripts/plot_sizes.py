@@ -14,7 +14,10 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
     parser.add_argument("--sizes", type=Path, required=True, help="sensitivity by size (CSV)")
     parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
     plot_sizes(load(args.config), args.sizes, args.output)

@@ -20,7 +20,10 @@ def main() -> None:
         help="training histories (CSV) below fold<k>/synthesizer/<name>/ and fold<k>/recognition/<arm>/seed<s>/",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="output: the PNG; PDF and CSV (the numbers drawn) are written beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
     )
     args = parser.parse_args()
     plot_training(load(args.config), args.histories, args.output)

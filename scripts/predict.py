@@ -1,4 +1,4 @@
-"""Predict the test cases of a fold with a trained recognizer, at native resolution."""
+"""Predict the test and validation cases of a fold with a trained recognizer, at native resolution."""
 
 import argparse
 from pathlib import Path

@@ -15,8 +15,9 @@ def main() -> None:
     parser.add_argument("--lesions", type=Path, nargs="+", required=True, help="measured lesions of all folds (Parquet)")
     parser.add_argument("--realism", type=Path, required=True, help="output: one row per number (CSV)")
     parser.add_argument("--profiles", type=Path, required=True, help="output: mean HU by distance from the border in mm (CSV)")
+    parser.add_argument("--distributions", type=Path, required=True, help="output: one test per radiomics feature (CSV)")
     args = parser.parse_args()
-    score_realism(load(args.config), args.lesions, args.realism, args.profiles)
+    score_realism(load(args.config), args.lesions, args.realism, args.profiles, args.distributions)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
@@ -13,7 +12,7 @@ from freetumor.core.errors import UserError
 from freetumor.core.settings import save
 from freetumor.core.tables import CLASSIFICATIONS, LESIONS, SCORES, make_table, read_table, write_table
 from freetumor.evaluation.arms import describe_arms
-from freetumor.evaluation.claims import PUBLISHED, arm_of_setting, set_beside
+from freetumor.evaluation.calibration import CALIBRATION
 from freetumor.evaluation.classification import (
     CLASSIFICATION,
     CONFUSION,
@@ -22,21 +21,19 @@ from freetumor.evaluation.classification import (
     category_rates,
     class_weighted,
     macro_auc,
-    mcnemar,
     pool,
 )
 from freetumor.evaluation.comparisons import analyze, compare, format_summary
 from freetumor.evaluation.curves import accuracy_curves, added_samples
-from freetumor.evaluation.inference import wilson_interval
 from freetumor.evaluation.pairing import reported
-from freetumor.evaluation.score import score_category, score_predictions
+from freetumor.evaluation.score import Rows, score_category, score_predictions
 from freetumor.evaluation.sizes import sensitivity_by_size
+from freetumor.evaluation.statistics.proportions import mcnemar_of, wilson_interval
 from tests.classification import CATEGORIES, classification_config, classified, merged_scores
 from tests.conftest import REPOSITORY
 
 AUGMENTED = np.array([[52, 1, 0], [2, 44, 18], [0, 18, 47]])  # Frid-Adar et al. 2018, tables I and II
 SYNTHESIZED = np.array([[53, 0, 0], [2, 52, 10], [1, 13, 51]])
-PUBLISHED_CSV = REPOSITORY / "studies" / "claims" / "fridadar2018.csv"
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +45,11 @@ def merged(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(merged, tmp_path_factory):
-    """The four tables of the analysis, as paths."""
+    """The three tables of the analysis, as paths."""
     config, paths = merged
     folder = tmp_path_factory.mktemp("tables")
-    outputs = {name: folder / f"{name}.csv" for name in ("classification", "confusion", "curves", "claims")}
-    analyze_classification(config, paths["scores"], *outputs.values(), claims_path=PUBLISHED_CSV)
+    outputs = {name: folder / f"{name}.csv" for name in ("classification", "confusion", "curves")}
+    analyze_classification(config, paths["scores"], *outputs.values())
     return outputs
 
 
@@ -67,7 +64,7 @@ def prediction(**changes):
 
 
 def test_a_wrong_case_is_a_miss_of_its_category_and_a_false_alarm_of_one_other():
-    scores, lesions = score_category(classification_config(), prediction())
+    scores, lesions, candidates, reliability = score_category(classification_config(), prediction())
     values = {(row["structure"], row["metric"]): row["value"] for row in scores}
     assert values == {
         ("all", "accuracy"): 0, ("all", "category"): 0, ("all", "predicted"): 1,
@@ -78,6 +75,10 @@ def test_a_wrong_case_is_a_miss_of_its_category_and_a_false_alarm_of_one_other()
         ("cyst", False, "20-40"),
         ("tumor", False, "20-40"),
     ]
+    counted = [(row["kind"], row["bin"], row["count"], row["positives"]) for row in reliability]
+    assert not candidates and counted == [
+        ("category", 1, 1, 0), ("category", 3, 1, 1), ("category", 6, 1, 0), ("top_category", 6, 1, 0)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("changes", [{"category": "abscess"}, {"predicted": "abscess"}, {"probabilities": '{"abscess": 1}'}])
@@ -88,8 +89,9 @@ def test_a_category_that_the_study_does_not_know_is_named(changes):
 
 def test_the_task_decides_which_table_is_read(tmp_path):
     write_table(make_table([prediction()], CLASSIFICATIONS), tmp_path / "p.parquet", CLASSIFICATIONS)
-    score_predictions(classification_config(), tmp_path / "p.parquet", tmp_path / "s.parquet", tmp_path / "l.parquet")
-    assert len(read_table(tmp_path / "s.parquet", SCORES)) == 9 and len(read_table(tmp_path / "l.parquet", LESIONS)) == 2
+    outputs = Rows(*(tmp_path / f"{name}.parquet" for name in Rows._fields))
+    score_predictions(classification_config(), tmp_path / "p.parquet", outputs)
+    assert len(read_table(outputs.scores, SCORES)) == 9 and len(read_table(outputs.lesions, LESIONS)) == 2
 
 
 # --- rates -------------------------------------------------------------------------------------------------------------
@@ -140,9 +142,9 @@ def test_mcnemar_is_the_exact_test(b, c, p):
 
     right = np.array([True] * b + [False] * c + [True] * 9 + [False] * 4)
     baseline = np.array([False] * b + [True] * c + [True] * 9 + [False] * 4)
-    found = mcnemar(right, baseline)
-    assert found[:2] == (b, c) and found[2] == pytest.approx(p, abs=5e-4)
-    assert found[2] == pytest.approx(reference([[9, c], [b, 4]], exact=True).pvalue)
+    found = mcnemar_of(right, baseline)
+    assert (found.first, found.second) == (b, c) and found.p == pytest.approx(p, abs=5e-4)
+    assert found.p == pytest.approx(reference([[9, c], [b, 4]], exact=True).pvalue)
 
 
 def test_pooled_matrices_hold_each_test_case_once_per_seed(merged, tables):
@@ -227,7 +229,7 @@ def test_validation_cases_enter_nothing_but_selections(merged, tmp_path):
         write_table(scores[keep], folder / "scores.parquet", SCORES)
         outputs = [folder / f"{name}.csv" for name in names]
         analyze(config, folder / "scores.parquet", paths["lesions"], *outputs)
-        rest = [folder / f"{name}.csv" for name in ("classification", "confusion", "curves", "claims")]
+        rest = [folder / f"{name}.csv" for name in ("classification", "confusion", "curves")]
         analyze_classification(config, folder / "scores.parquet", *rest)
         contents.append([path.read_bytes() for path in (*outputs, *rest)])
     assert contents[0] == contents[1]
@@ -266,51 +268,6 @@ def test_curves_count_synthetic_samples_of_all_categories(merged):
     np.testing.assert_allclose(curves["accuracy"].sort_index(), accuracy.sort_index())
 
 
-# --- published numbers -------------------------------------------------------------------------------------------------
-
-
-def test_published_shares_have_wilson_intervals_and_stay_apart_from_our_own(tables):
-    from freetumor.evaluation.claims import CLAIMS
-
-    claims = read_table(tables["claims"], CLAIMS)
-    row = claims[(claims["quantity"] == "weighted_sensitivity") & (claims["setting"] == "dcgan_optimistic")].iloc[0]
-    assert (row["claimed_low"], row["claimed_high"]) == pytest.approx((0.799, 0.901), abs=5e-4)
-    assert row["claimed_data"] == "private, 182 lesions" and row["measured_data"] == "this study, 60 lesions made in code"
-    rates = read_table(tables["classification"], CLASSIFICATION)
-    own = rates[(rates["arm"] == "dcgan_optimistic") & (rates["seed"] == "mean") & (rates["metric"] == "accuracy")]
-    assert row["measured"] == pytest.approx(own["value"].item())
-    absent = claims[claims["setting"].isin(["expert_1", "bovw_mi", "classic_5000"])]
-    assert len(absent) and (absent["arm"] == "").all() and absent["measured"].isna().all()
-
-
-def test_settings_are_arms_selections_the_baseline_or_synthesizers():
-    config = classification_config()
-    for setting, arm in (("baseline", "classic_100"), ("classic_0", "classic_0"), ("dcgan_nested", "dcgan_nested"),
-                         ("dcgan", "dcgan_30"), ("acgan", "acgan_30"), ("expert_1", "")):  # fmt: skip
-        assert arm_of_setting(config, setting) == arm
-
-
-def test_without_published_numbers_the_table_is_empty_and_a_wrong_share_is_named(tmp_path, merged):
-    config, _ = merged
-    empty = make_table([], CLASSIFICATION), make_table([], CONFUSION)
-    assert set_beside(config, None, *empty).empty
-    row = {"quantity": "accuracy", "setting": "classic_0", "value": 0.9, "numerator": 104, "denominator": 182}
-    write_table(make_table([row | {"data": "x", "source": "y"}], PUBLISHED), tmp_path / "claims.csv", PUBLISHED)
-    with pytest.raises(UserError, match=r"claims\.csv: accuracy of classic_0: expected the value 0\.571 \(104/182\), got 0\.9"):
-        set_beside(config, tmp_path / "claims.csv", *empty)
-    with pytest.raises(UserError, match=r"nothing\.csv: table not found"):
-        set_beside(config, tmp_path / "nothing.csv", *empty)
-
-
-def test_the_published_table_holds_both_matrices_whole():
-    table = read_table(PUBLISHED_CSV, PUBLISHED)
-    for setting, matrix in (("baseline", AUGMENTED), ("dcgan_optimistic", SYNTHESIZED)):
-        for (i, j), count in np.ndenumerate(matrix):
-            quantity = f"confusion/{CATEGORIES[i]}/{CATEGORIES[j]}"
-            row = table[(table["quantity"] == quantity) & (table["setting"] == setting)].iloc[0]
-            assert (row["numerator"], row["denominator"]) == (count, matrix[i].sum())
-
-
 # --- mistakes and scripts ----------------------------------------------------------------------------------------------
 
 
@@ -318,7 +275,7 @@ def test_an_arm_without_classifications_is_named(merged, tmp_path):
     config, paths = merged
     scores = read_table(paths["scores"], SCORES)
     write_table(scores[scores["arm"] != "acgan_30"], tmp_path / "scores.parquet", SCORES)
-    outputs = [tmp_path / f"{name}.csv" for name in "abcd"]
+    outputs = [tmp_path / f"{name}.csv" for name in "abc"]
     with pytest.raises(UserError, match="no classifications of arm 'acgan_30'"):
         analyze_classification(config, tmp_path / "scores.parquet", *outputs)
 
@@ -332,8 +289,8 @@ def test_scripts_run_from_predictions_to_the_printed_table(tmp_path):
     for arm in arms:
         rows = [row for fold in config.folds for row in classified(config, arm, fold, 1, 24)]
         write_table(make_table(rows, CLASSIFICATIONS), tmp_path / f"{arm}.parquet", CLASSIFICATIONS)
-        parts.append((tmp_path / f"{arm}.scores.parquet", tmp_path / f"{arm}.lesions.parquet"))
-        score_predictions(config, tmp_path / f"{arm}.parquet", *parts[-1])
+        parts.append(Rows(*(tmp_path / f"{arm}.{name}.parquet" for name in Rows._fields)))
+        score_predictions(config, tmp_path / f"{arm}.parquet", parts[-1])
 
     def run(script, *arguments):
         command = [sys.executable, REPOSITORY / "scripts" / script, "--config", tmp_path / "study.yaml", *arguments]
@@ -342,13 +299,15 @@ def test_scripts_run_from_predictions_to_the_printed_table(tmp_path):
         return done.stdout
 
     scores, lesions = tmp_path / "cases.parquet", tmp_path / "lesions.parquet"
-    inputs = ["--scores", *(part[0] for part in parts), "--lesions", *(part[1] for part in parts)]
+    reliability = tmp_path / "reliability.parquet"
+    inputs = [part for name in Rows._fields for part in (f"--{name}", *(getattr(paths, name) for paths in parts))]
     outputs = ["--output", scores, "--lesions-output", lesions, "--selections", tmp_path / "selections.csv"]
+    outputs += ["--candidates-output", tmp_path / "candidates.parquet", "--reliability-output", reliability]
     run("merge_scores.py", *inputs, *outputs)
-    tables = [
-        part for name in ("table", "confusion", "curves", "claims-output") for part in (f"--{name}", tmp_path / f"{name}.csv")
-    ]
-    text = run("analyze_classification.py", "--scores", scores, "--claims", PUBLISHED_CSV, *tables)
+    run("analyze_calibration.py", "--reliability", reliability, "--output", tmp_path / "calibration.csv")
+    calibration = read_table(tmp_path / "calibration.csv", CALIBRATION)
+    assert set(calibration["kind"]) == {"category", "top_category"} and set(calibration["arm"]) == set(arms)
+    tables = [part for name in ("table", "confusion", "curves") for part in (f"--{name}", tmp_path / f"{name}.csv")]
+    text = run("analyze_classification.py", "--scores", scores, *tables)
     assert all(arm in text for arm in arms)
     assert (tmp_path / "selections.csv").read_text() == "fold,selection,by,candidate,value,chosen\n"
-    assert len(pd.read_csv(tmp_path / "claims-output.csv")) > 50

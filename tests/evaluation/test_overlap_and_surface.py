@@ -7,13 +7,14 @@ import pytest
 from scipy import ndimage
 
 from freetumor.core.seeding import generator
-from freetumor.evaluation.overlap import dice, volume_error
+from freetumor.evaluation.overlap import dice, iou, volume_error
 from freetumor.evaluation.surface import (
     average_distance,
     border_distances,
     cell_areas,
     cell_codes,
     hausdorff95,
+    mean_average_distance,
     surface_dice,
 )
 
@@ -29,6 +30,11 @@ def blob(shape, *key):
     return ndimage.gaussian_filter(generator("test", "blob", *key).normal(size=shape), 2) > 0.03
 
 
+def border_share(distances, tolerance):
+    """Surface Dice of border voxels, each counted once: what packages without sub-voxel surfaces report."""
+    return float((np.concatenate(distances) <= tolerance).mean())
+
+
 def brute_force_borders(mask):
     """Voxels of the mask with a face neighbor outside it, one by one."""
     padded = np.pad(mask, 1)
@@ -37,23 +43,38 @@ def brute_force_borders(mask):
 
 
 def test_cross_over_square_has_the_values_of_metrics_reloaded():
-    """11 x 11 example of the tests of Metrics Reloaded: DSC 0.862, ASSD 0.44, MASD 0.425."""
+    """11 x 11 example of the tests of Metrics Reloaded: DSC 0.862, IoU 0.76, ASSD 0.44, MASD 0.425, border NSD 0.89 and 1."""
     reference = square((11, 11), ((3, 8), (3, 8)))
     prediction = reference | square((11, 11), ((5, 6), (1, 10)), ((1, 10), (5, 6)))
     distances = border_distances(reference, prediction, (1, 1))
     assert dice(reference, prediction) == pytest.approx(50 / 58)  # 0.862
+    assert round(iou(reference, prediction), 2) == 0.76
     assert average_distance(distances) == pytest.approx(0.44, abs=0.005)
-    assert np.mean([side.mean() for side in distances]) == pytest.approx(0.425, abs=0.0005)
+    assert mean_average_distance(distances) == pytest.approx(0.425, abs=0.0005)
+    assert (round(border_share(distances, 1), 2), border_share(distances, 2)) == (0.89, 1.0)
 
 
-@pytest.mark.parametrize(("box", "assd", "masd"), [((6, 8), 1.10, 1.07), ((4, 10), 1.05, 1.04)])
-def test_smaller_and_larger_square_have_the_values_of_the_pitfalls_paper(box, assd, masd):
+@pytest.mark.parametrize(
+    ("box", "assd", "masd", "nsd", "counts"),
+    [((6, 8), 1.10, 1.07, 0.75, (4, 0, 12, 180)), ((4, 10), 1.05, 1.04, 0.875, (16, 20, 0, 160))],
+)
+def test_smaller_and_larger_square_have_the_values_of_the_pitfalls_paper(box, assd, masd, nsd, counts):
     """14 x 14 example, Fig. SN 2.10 of Reinke et al. (arXiv 2302.01790): Hausdorff distance 1.41 both times."""
     reference, prediction = square((14, 14), ((5, 9), (5, 9))), square((14, 14), (box, box))
     distances = border_distances(reference, prediction, (1, 1))
     assert max(side.max() for side in distances) == pytest.approx(2**0.5)
     assert average_distance(distances) == pytest.approx(assd, abs=0.0051)
-    assert np.mean([side.mean() for side in distances]) == pytest.approx(masd, abs=0.0051)
+    assert mean_average_distance(distances) == pytest.approx(masd, abs=0.0051)
+    assert border_share(distances, 1) == nsd
+    both, false, missed, _ = counts
+    assert dice(reference, prediction) == 2 * both / (2 * both + false + missed)
+    assert iou(reference, prediction) == both / (both + false + missed)
+    assert [np.count_nonzero(a & b) for b in (prediction, ~prediction) for a in (reference, ~reference)] == [
+        both,
+        false,
+        missed,
+        counts[3],
+    ]
 
 
 def test_one_stray_voxel_has_the_hd95_of_the_pitfalls_paper():
@@ -79,6 +100,39 @@ def test_two_half_filled_cubes_have_the_values_of_deepmind():
     assert surface_dice(reference, prediction, (2, 1, 1), 1.0) == pytest.approx(0.836, abs=5e-4)
     assert hausdorff95(border_distances(reference, prediction, (2, 1, 1))) == 2.0
     assert dice(reference, prediction) == pytest.approx(100 / 101)
+
+
+def test_border_voxels_are_no_surface():
+    """Why surfaces are sub-voxel: counted by border voxels, as MONAI does by default, a pair has 0.755 instead of 0.836."""
+    reference, prediction = square((100,) * 3, ((0, 50),)), square((100,) * 3, ((0, 51),))
+    by_voxel = border_share(border_distances(reference, prediction, (2, 1, 1)), 1.0 + 1e-9)
+    assert by_voxel == pytest.approx(0.7549, abs=5e-5)
+    assert surface_dice(reference, prediction, (2, 1, 1), 1.0) == pytest.approx(0.8361, abs=2e-4)
+
+
+def test_directed_distances_and_overlap_of_surfaces_are_those_of_deepmind():
+    """50 against 51 planes: mean distances 0.322 and 0.339, surface overlap 0.842 and 0.830 (tests of surface-distance)."""
+    reference, prediction = square((100,) * 3, ((0, 50),)), square((100,) * 3, ((0, 51),))
+    codes = cell_codes(reference), cell_codes(prediction)
+    crossed = [(code > 0) & (code < 255) for code in codes]
+    for here, other, mean, overlap in ((0, 1, 0.322, 0.842), (1, 0, 0.339, 0.830)):
+        area = cell_areas((2.0, 1.0, 1.0))[codes[here][crossed[here]]]
+        away = ndimage.distance_transform_edt(~crossed[other], sampling=(2, 1, 1))[crossed[here]]
+        assert np.average(away, weights=area) == pytest.approx(mean, abs=5e-4)
+        assert area[away <= 1].sum() / area.sum() == pytest.approx(overlap, abs=5e-4)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.7, 0.8)])
+def test_surface_dice_equals_that_by_distance_transforms(spacing):
+    reference, prediction = blob((12, 20, 18), "e"), blob((12, 20, 18), "f")
+    codes = cell_codes(reference), cell_codes(prediction)
+    near = total = 0.0
+    for here, other in (codes, codes[::-1]):
+        crossed, others = ((code > 0) & (code < 255) for code in (here, other))
+        area = cell_areas(spacing)[here[crossed]]
+        near += area[ndimage.distance_transform_edt(~others, sampling=spacing)[crossed] <= 1.5 + 1e-9].sum()
+        total += area.sum()
+    assert surface_dice(reference, prediction, spacing, 1.5) == pytest.approx(near / total)
 
 
 def test_volume_error_is_bounded_by_that_of_a_missed_tumor():
@@ -141,6 +195,8 @@ def test_monai_agrees_where_the_definitions_do(spacing):
     hd95 = metrics.compute_hausdorff_distance(*pair, percentile=95, spacing=spacing).item()
     assd = metrics.compute_average_surface_distance(*pair, symmetric=True, spacing=spacing).item()
     nsd = metrics.compute_surface_dice(*pair, [1.5], spacing=spacing, use_subvoxels=True).item()
+    by_voxel = metrics.compute_surface_dice(*pair, [1.5], spacing=spacing).item()
+    assert border_share(distances, 1.5 + 1e-6) == pytest.approx(by_voxel, abs=1e-6)
     overlap = metrics.compute_dice(*pair, include_background=False).item()
     assert dice(reference, prediction) == pytest.approx(overlap, rel=1e-6)
     assert hausdorff95(distances) == pytest.approx(hd95, rel=1e-6)

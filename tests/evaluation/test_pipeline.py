@@ -13,11 +13,21 @@ from scipy import stats
 from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
 from freetumor.core.settings import save
-from freetumor.core.tables import LESIONS, PREDICTIONS, SCORES, SUMMARY, make_table, read_table, write_table
+from freetumor.core.tables import (
+    CANDIDATES,
+    LESIONS,
+    PREDICTIONS,
+    RELIABILITY,
+    SCORES,
+    SUMMARY,
+    make_table,
+    read_table,
+    write_table,
+)
 from freetumor.evaluation.arms import ARMS
 from freetumor.evaluation.comparisons import analyze, compare, format_summary
 from freetumor.evaluation.merge import merge_scores
-from freetumor.evaluation.score import score_case, score_predictions
+from freetumor.evaluation.score import SCHEMAS, Rows, score_case, score_predictions
 from freetumor.evaluation.sizes import SIZES, sensitivity_by_size
 from freetumor.evaluation.structures import scored_structures
 from freetumor.preprocessing.store import write_array
@@ -41,12 +51,15 @@ def reference(tumors=True):
     return label, study
 
 
-def row_of(folder, case_id="a", prediction=None, tumors=True, **changes):
+def row_of(folder, case_id="a", prediction=None, tumors=True, probability=None, **changes):
     label, study = reference(tumors)
     write_array(folder / f"{case_id}.native.b2nd", label)
     write_array(folder / f"{case_id}.b2nd", study if prediction is None else prediction)
     identity = {"case_id": case_id, "patient_id": f"p-{case_id}", "source": "made", "domain": "a", "split": "development"}
     paths = {"prediction": str(folder / f"{case_id}.b2nd"), "reference": str(folder / f"{case_id}.native.b2nd")}
+    if probability is not None:
+        write_array(folder / f"{case_id}.tumor.b2nd", probability)
+    paths["probability"] = "" if probability is None else str(folder / f"{case_id}.tumor.b2nd")
     facts = {"names": json.dumps(NAMES), "labeled": True, "native_spacing": json.dumps(SPACING)}
     return identity | {"fold": 0, "arm": "real", "seed": 1} | paths | facts | changes
 
@@ -56,7 +69,7 @@ def values(rows, structure):
 
 
 def test_a_perfect_prediction_scores_perfectly_in_every_structure(tmp_path):
-    scores, lesions = score_case(small_config(), row_of(tmp_path))
+    scores, lesions, *_ = score_case(small_config(), row_of(tmp_path))
     assert {row["structure"] for row in scores} == {"liver", "pancreas", "liver_tumor", "pancreas_tumor", "tumor"}
     for structure in ("liver", "pancreas", "liver_tumor", "pancreas_tumor", "tumor"):
         row = values(scores, structure)
@@ -67,7 +80,7 @@ def test_a_perfect_prediction_scores_perfectly_in_every_structure(tmp_path):
 
 
 def test_volumes_and_diameters_are_in_native_units(tmp_path):
-    scores, lesions = score_case(small_config(), row_of(tmp_path))
+    scores, lesions, *_ = score_case(small_config(), row_of(tmp_path))
     assert values(scores, "liver_tumor")["reference_ml"] == pytest.approx((48 + 8) * 12 / 1000)
     assert values(scores, "liver")["reference_ml"] == pytest.approx(1000 * 12 / 1000), "an organ holds its tumor"
     first = next(row for row in lesions if row["structure"] == "liver_tumor" and row["lesion"] == 1)
@@ -78,15 +91,15 @@ def test_volumes_and_diameters_are_in_native_units(tmp_path):
 def test_confusing_the_tumors_of_two_organs_still_finds_a_tumor(tmp_path):
     swapped = reference()[1]
     swapped = np.where(swapped == 2, 4, np.where(swapped == 4, 2, swapped)).astype(np.uint8)
-    scores, _ = score_case(small_config(), row_of(tmp_path, prediction=swapped))
+    scores, *_ = score_case(small_config(), row_of(tmp_path, prediction=swapped))
     assert values(scores, "tumor")["dice"] == 1 and values(scores, "liver_tumor")["dice"] == 0
 
 
 def test_a_tumor_free_scan_is_scored_by_its_specificity(tmp_path):
     false_alarm = reference(tumors=False)[1]
     false_alarm[3:6, 4:8, 4:8] = 2
-    silent, _ = score_case(small_config(), row_of(tmp_path, "a", tumors=False))
-    alarmed, lesions = score_case(small_config(), row_of(tmp_path, "b", prediction=false_alarm, tumors=False))
+    silent, *_ = score_case(small_config(), row_of(tmp_path, "a", tumors=False))
+    alarmed, lesions, *_ = score_case(small_config(), row_of(tmp_path, "b", prediction=false_alarm, tumors=False))
     assert values(silent, "tumor")["specificity"] == 1 and "dice_incl_empty" not in values(silent, "tumor")
     assert values(alarmed, "tumor")["specificity"] == 0 and values(alarmed, "tumor")["dice_incl_empty"] == 0
     assert values(alarmed, "tumor")["false_positives"] == 1 and "dice" not in values(alarmed, "tumor") and not lesions
@@ -99,12 +112,37 @@ def test_what_nobody_annotated_is_neither_right_nor_wrong():
     assert scored_structures(["lung"], {"lung_tumor"}) == {"lung_tumor": (2,), "tumor": (2,)}
 
 
+def test_the_map_of_probability_gives_candidates_and_reliability_where_something_is_annotated(tmp_path):
+    label, study = reference()
+    chance = np.where(np.isin(study, [2, 4]), 200, 10).astype(np.uint8)
+    chance[study == 0] = 255  # outside the organs: a false candidate, but no voxel of the calibration
+    scores, _, candidates, reliability = score_case(small_config(), row_of(tmp_path, probability=chance))
+    assert values(scores, "tumor")["candidates"] == len(candidates) == 4
+    assert [row["outcome"] for row in candidates] == ["false", "hit", "hit", "hit"]
+    assert {row["lesion"] for row in candidates[1:]} == {1, 2, 3}
+    voxels = {row["bin"]: row for row in reliability if row["kind"] == "voxel"}
+    assert {number: (row["count"], row["positives"]) for number, row in voxels.items()} == {
+        0: (np.isin(label, [3, 4]).sum(), 0),
+        7: (np.isin(label, [7, 9]).sum(), np.isin(label, [7, 9]).sum()),
+    }
+    assert voxels[7]["squared_error"] == pytest.approx(voxels[7]["count"] * (55 / 255) ** 2)
+    sure = {row["bin"]: (row["count"], row["positives"]) for row in reliability if row["kind"] == "candidate"}
+    assert sure == {7: (3, 3), 9: (1, 0)}
+
+
+def test_without_a_map_of_probability_there_are_scores_but_no_candidates(tmp_path):
+    scores, _, candidates, reliability = score_case(small_config(), row_of(tmp_path))
+    assert "candidates" not in values(scores, "tumor") and not candidates and not reliability
+    with pytest.raises(UserError, match=r"b\.tumor\.b2nd: shape \(2, 3, 4\) differs"):
+        score_case(small_config(), row_of(tmp_path, "b", probability=np.zeros((2, 3, 4), np.uint8)))
+
+
 def test_unlabeled_cases_are_skipped_and_a_wrong_shape_is_named(tmp_path):
     rows = [row_of(tmp_path, "a"), row_of(tmp_path, "b", labeled=False)]
     write_table(make_table(rows, PREDICTIONS), tmp_path / "predictions.parquet", PREDICTIONS)
-    outputs = tmp_path / "scores.parquet", tmp_path / "lesions.parquet"
-    score_predictions(small_config(), tmp_path / "predictions.parquet", *outputs)
-    assert set(read_table(outputs[0], SCORES)["case_id"]) == {"a"}
+    outputs = Rows(*(tmp_path / f"{name}.parquet" for name in Rows._fields))
+    score_predictions(small_config(), tmp_path / "predictions.parquet", outputs)
+    assert set(read_table(outputs.scores, SCORES)["case_id"]) == {"a"}
     wrong = row_of(tmp_path, "c", prediction=np.zeros((3, 4, 5), np.uint8))
     with pytest.raises(UserError, match=r"c\.b2nd: shape \(3, 4, 5\) differs"):
         score_case(small_config(), wrong)
@@ -135,6 +173,9 @@ def made_scores(config, gain=0.0, patients=9, seeds=(1, 2), scans=1, split="deve
                     size = {"diameter_mm": 9.0 * lesion, "size_bin": ("<=10", "10-20", "20-30")[lesion - 1]}
                     lesions.append(identity | size | {"lesion": lesion, "detected": found, "iou": 0.5 * found})
     return make_table(scores, SCORES), make_table(lesions, LESIONS)
+
+
+NO_PROBABILITIES = make_table([], CANDIDATES), make_table([], RELIABILITY)
 
 
 def made_config(**changes):
@@ -227,17 +268,17 @@ def test_tables_are_complete_deterministic_and_merged_in_any_order(tmp_path):
     parts = []
     for (arm, fold, seed), part in scores.groupby(["arm", "fold", "seed"]):
         chosen = (lesions["arm"] == arm) & (lesions["fold"] == fold) & (lesions["seed"] == seed)
-        paths = tmp_path / f"{arm}{fold}{seed}.scores.parquet", tmp_path / f"{arm}{fold}{seed}.lesions.parquet"
-        write_table(part, paths[0], SCORES)
-        write_table(lesions[chosen], paths[1], LESIONS)
+        paths = Rows(*(tmp_path / f"{arm}{fold}{seed}.{name}.parquet" for name in Rows._fields))
+        for table, schema, path in zip((part, lesions[chosen], *NO_PROBABILITIES), SCHEMAS, paths, strict=True):
+            write_table(table, path, schema)
         parts.append(paths)
     contents = []
     for name, order in (("x", parts), ("y", parts[::-1])):
         folder = tmp_path / name
-        merged = folder / "cases.parquet", folder / "lesions.parquet"
-        merge_scores(config, [p[0] for p in order], [p[1] for p in order], *merged, folder / "selections.csv")
+        merged = Rows(*(folder / f"{name}.parquet" for name in Rows._fields))
+        merge_scores(config, Rows(*zip(*order, strict=True)), merged, folder / "selections.csv")
         tables = [folder / f"{table}.csv" for table in ("summary", "sizes", "arms")]
-        analyze(config, *merged, *tables)
+        analyze(config, merged.scores, merged.lesions, *tables)
         contents.append([path.read_bytes() for path in (*merged, *tables)])
     assert contents[0] == contents[1]
     for table, schema in zip(tables, (SUMMARY, SIZES, ARMS), strict=True):
@@ -249,7 +290,8 @@ def test_tables_are_complete_deterministic_and_merged_in_any_order(tmp_path):
     assert row["sd"] == pytest.approx(np.sqrt(dice.var(axis=1, ddof=1).mean()))
     assert row["mean"] == pytest.approx(scores.query("metric == 'dice' and arm == 'real'")["value"].mean())
     with pytest.raises(UserError, match="is scored twice for arm"):
-        merge_scores(config, [parts[0][0]] * 2, [parts[0][1]], *merged, tmp_path / "selections.csv")
+        twice = Rows(*([path] for path in parts[0]))._replace(scores=[parts[0].scores] * 2)
+        merge_scores(config, twice, merged, tmp_path / "selections.csv")
 
 
 def test_mistakes_are_named(tmp_path):
@@ -301,19 +343,19 @@ def test_scripts_run_from_predictions_to_the_printed_table(tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    for folder in tables[:1]:
-        outputs = ["--scores", folder / "scores.parquet", "--lesions", folder / "lesions.parquet"]
-        run("score_cases.py", *common, "--predictions", folder / "predictions.parquet", *outputs)
-    for folder in tables[1:]:
-        outputs = folder / "scores.parquet", folder / "lesions.parquet"
-        score_predictions(config, folder / "predictions.parquet", *outputs)
-    merged = tmp_path / "cases.parquet", tmp_path / "lesions.parquet"
-    inputs = ["--scores", *(f / "scores.parquet" for f in tables), "--lesions", *(f / "lesions.parquet" for f in tables)]
-    outputs = ["--output", merged[0], "--lesions-output", merged[1], "--selections", tmp_path / "selections.csv"]
+    parts = [Rows(*(folder / f"{name}.parquet" for name in Rows._fields)) for folder in tables]
+    outputs = [part for name, path in parts[0]._asdict().items() for part in (f"--{name}", path)]
+    run("score_cases.py", *common, "--predictions", tables[0] / "predictions.parquet", *outputs)
+    for folder, part in zip(tables[1:], parts[1:], strict=True):
+        score_predictions(config, folder / "predictions.parquet", part)
+    merged = Rows(*(tmp_path / f"{name}.parquet" for name in Rows._fields))
+    inputs = [part for name in Rows._fields for part in (f"--{name}", *(getattr(paths, name) for paths in parts))]
+    outputs = [part for name in Rows._fields[1:] for part in (f"--{name}-output", getattr(merged, name))]
+    outputs += ["--output", merged.scores, "--selections", tmp_path / "selections.csv"]
     run("merge_scores.py", *common, *inputs, *outputs)
     names = ("summary", "sizes", "arms")
     outputs = [part for name in names for part in (f"--{name}", tmp_path / f"{name}.csv")]
-    text = run("analyze_comparisons.py", *common, "--scores", merged[0], "--lesions", merged[1], *outputs)
+    text = run("analyze_comparisons.py", *common, "--scores", merged.scores, "--lesions", merged.lesions, *outputs)
     assert "constant" in text and "sensitivity_early" in text and "specificity" in text
     summary = read_table(tmp_path / "summary.csv", SUMMARY)
     assert set(summary["structure"]) == {"tumor", "liver_tumor", "pancreas_tumor"}

@@ -103,10 +103,12 @@ def predictions(study, fold, untrained, tmp_path_factory):
     return read_table(output, PREDICTIONS)
 
 
-def test_the_labeled_test_cases_are_predicted_and_no_other(fold, predictions):
+def test_the_labeled_test_and_validation_cases_are_predicted_and_no_other(fold, predictions):
     cases = read_table(fold, FOLD_CASES)
-    expected = cases[(cases["part"] == "test") & cases["labeled"]]
-    assert predictions["case_id"].tolist() == sorted(expected["case_id"])
+    cases = cases[cases["part"].isin(["test", "validation"]) & cases["labeled"]]
+    expected = cases.assign(split=cases["split"].where(cases["part"] == "test", "validation"))
+    assert sorted(predictions["case_id"]) == sorted(expected["case_id"])
+    assert "validation" in set(predictions["split"])
     for _, row in predictions.iterrows():
         case = expected.set_index("case_id").loc[row["case_id"]]
         assert row["reference"] == case["native"]

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.tables import INTEGER, NUMBER, SCORES, TEXT, Schema, make_table, read_table, write_table
-from freetumor.evaluation.claims import CLAIMS, set_beside
 from freetumor.evaluation.curves import CURVES, accuracy_curves
-from freetumor.evaluation.inference import wilson_interval
 from freetumor.evaluation.metrics import ACCURACY, CATEGORY, PREDICTED, PROBABILITY, SENSITIVITY, SPECIFICITY
 from freetumor.evaluation.pairing import DEVELOPMENT, pooled_estimate
+from freetumor.evaluation.statistics.proportions import mcnemar_of, wilson_interval
 from freetumor.evaluation.structures import ALL_LESIONS
 
 if TYPE_CHECKING:
@@ -83,8 +81,6 @@ def analyze_classification(
     table_output: str | Path,
     confusion_output: str | Path,
     curves_output: str | Path,
-    claims_output: str | Path,
-    claims_path: str | Path | None = None,
 ) -> "pd.DataFrame":
     """Write the tables of a classification; all rest on the test cases of the development split.
 
@@ -94,8 +90,6 @@ def analyze_classification(
         table_output: rates, AUC and tests, per seed and as means over seeds.
         confusion_output: confusion matrices pooled over folds, per arm and seed.
         curves_output: accuracy against the number of added samples.
-        claims_output: published numbers beside the measured ones; empty without ``claims_path``.
-        claims_path: published numbers.
 
     Returns:
         The first table.
@@ -116,7 +110,6 @@ def analyze_classification(
     write_table(table, table_output, CLASSIFICATION)
     write_table(confusion, confusion_output, CONFUSION)
     write_table(accuracy_curves(config, scores), curves_output, CURVES)
-    write_table(set_beside(config, claims_path, table, confusion), claims_output, CLAIMS)
     return table
 
 
@@ -196,20 +189,6 @@ def macro_auc(found: Pooled) -> float:
     return float(np.mean([roc_auc_score(truth, p) for truth, p in zip(truths, found.probabilities.T, strict=True)]))
 
 
-def mcnemar(right: np.ndarray, right_baseline: np.ndarray) -> tuple[int, int, float]:
-    """McNemar's exact test (1947) of two classifiers on the same cases.
-
-    Args:
-        right: whether each case is classified correctly, shape ``(cases,)``.
-        right_baseline: the same for the baseline.
-
-    Returns:
-        Cases that are right in the first alone, cases that are right in the baseline alone, and the two-sided p-value.
-    """
-    b, c = (int(np.count_nonzero(only)) for only in (right & ~right_baseline, right_baseline & ~right))
-    return b, c, float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0
-
-
 def format_classification(table: "pd.DataFrame") -> str:
     """The mean accuracy of every arm with its interval, as plain text."""
     rows = table[(table["seed"] == MEAN) & (table["metric"] == ACCURACY)]
@@ -251,9 +230,9 @@ def _mcnemar(found: Pooled, other: Pooled | None, baseline: str) -> Iterator[dic
     shared = [(i, places[case]) for i, case in enumerate(found.cases) if case in places]
     mine, its = np.array(shared, int).reshape(-1, 2).T
     right, right_baseline = (found.true == found.predicted)[mine], (other.true == other.predicted)[its]
-    b, c, p = mcnemar(right, right_baseline)
-    value = (b - c) / len(shared) if shared else math.nan
-    counts = {"b": b, "c": c, "p": p, "test": PAPERS_TEST, "baseline": baseline}
+    answer = mcnemar_of(right, right_baseline)
+    value = (answer.first - answer.second) / len(shared) if shared else math.nan
+    counts = {"b": answer.first, "c": answer.second, "p": answer.p, "test": PAPERS_TEST, "baseline": baseline}
     yield {"metric": MCNEMAR, "n": len(shared), "value": value} | counts
 
 

@@ -9,12 +9,16 @@ import numpy as np
 
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
+from freetumor.core.seeding import generator
 from freetumor.core.tables import LESIONS, SCORES, SUMMARY, make_table, read_table, write_table
 from freetumor.evaluation.arms import ARMS, describe_arms
-from freetumor.evaluation.inference import Estimate, holm, random_effects, ratio_blocks
+from freetumor.evaluation.checks import check_lesions, check_scores
+from freetumor.evaluation.effects import patient_effects
 from freetumor.evaluation.metrics import BETTER, EARLY, SPECIFICITY
-from freetumor.evaluation.pairing import DEVELOPMENT, Block, cross, patient_mean, pooled_ratio, reported
+from freetumor.evaluation.pairing import DEVELOPMENT, Block, cross, left_out, patient_mean, pooled_ratio, reported
 from freetumor.evaluation.sizes import SIZES, sensitivity_by_size
+from freetumor.evaluation.statistics.crossed import Estimate, random_effects, ratio_blocks
+from freetumor.evaluation.statistics.multiplicity import bonferroni, holm
 from freetumor.evaluation.tasks import OVERALL, TASKS
 
 if TYPE_CHECKING:
@@ -45,9 +49,12 @@ def analyze(
         The summary.
 
     Raises:
-        UserError: if an arm has no scores, or a primary metric is not one that is compared.
+        UserError: if an arm has no scores, a row is there twice, a value is outside the range of its metric, or a primary
+            metric is not one that is compared.
     """
     scores, lesions = reported(read_table(scores_path, SCORES)), reported(read_table(lesions_path, LESIONS))
+    check_scores(scores, scores_path)
+    check_lesions(lesions, lesions_path)
     present = set(scores["arm"])
     for arm in config.compared:
         if arm not in present:
@@ -61,6 +68,8 @@ def analyze(
 
 def compare(config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame") -> "pd.DataFrame":
     """Compare every arm and selection with the first arm, for every structure, split and metric of the task that has values.
+
+    Cases, lesions and trainings that one of two arms lacks are left out of their comparison, and ``note`` says how many.
 
     The family that is corrected (Holm) holds the metrics of ``evaluation.primary`` for all arms, on the overall structure of
     the task and the development split. All other rows are secondary and have no adjusted p-value.
@@ -76,7 +85,8 @@ def compare(config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame") -> 
     rows = []
     for metric, structure, split, frame in _frames(config, scores, lesions):
         for arm in arms:
-            row = compare_pair(frame, metric, arm, baseline, config.evaluation.confidence)
+            rng = generator(config.seed, "sign flip", metric, structure, split, arm)
+            row = compare_pair(frame, metric, arm, baseline, config.evaluation.confidence, config.evaluation.resamples, rng)
             if row is not None:
                 primary = metric in config.evaluation.primary and structure == task.overall and split == DEVELOPMENT
                 labels = {"structure": structure, "split": split, "family": PRIMARY if primary else SECONDARY}
@@ -84,10 +94,20 @@ def compare(config: Config, scores: "pd.DataFrame", lesions: "pd.DataFrame") -> 
     summary = make_table(rows, SUMMARY)
     family = summary["family"] == PRIMARY
     summary.loc[family, "p_adjusted"] = holm(summary.loc[family, "p"].to_numpy())
+    summary.loc[family, "p_published"] = bonferroni(summary.loc[family, "p_published"].to_numpy())
+    summary.loc[~family, "p_published"] = math.nan
     return summary
 
 
-def compare_pair(frame: "pd.DataFrame", metric: str, arm: str, baseline: str, confidence: float) -> dict[str, Any] | None:
+def compare_pair(
+    frame: "pd.DataFrame",
+    metric: str,
+    arm: str,
+    baseline: str,
+    confidence: float,
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, Any] | None:
     """Compare two arms in one metric.
 
     Args:
@@ -96,14 +116,15 @@ def compare_pair(frame: "pd.DataFrame", metric: str, arm: str, baseline: str, co
         arm: the arm of interest.
         baseline: the arm it is compared with.
         confidence: level of the interval.
+        resamples: of the permutation test, where it is not exact.
+        rng: where their randomness comes from.
 
     Returns:
-        Columns of the summary table that follow from these rows; None if no unit was scored in both arms.
+        Columns of the summary table that follow from these rows, ``p_published`` before its correction; None if no unit was
+        scored in both arms.
     """
-    if metric == EARLY:
-        blocks = cross(frame, [arm, baseline], "detected", ("case_id", "lesion"))
-    else:
-        blocks = cross(frame, [arm, baseline], "value")
+    column, unit = ("detected", ("case_id", "lesion")) if metric == EARLY else ("value", ("case_id",))
+    blocks = cross(frame, [arm, baseline], column, unit)
     if not blocks:
         return None
     estimate = _estimate(blocks, metric, arm, baseline, confidence)
@@ -123,6 +144,8 @@ def compare_pair(frame: "pd.DataFrame", metric: str, arm: str, baseline: str, co
         "p": estimate.p,
         "test": estimate.test + ("; lesions clustered by patient" if metric == EARLY else ""),
         "better": BETTER[metric],
+        "note": left_out(frame, [arm, baseline], blocks, unit),
+        **patient_effects(blocks, metric, arm, baseline, confidence, resamples, rng),
     }
 
 
@@ -148,6 +171,7 @@ def format_summary(summary: "pd.DataFrame") -> str:
     notes = [f"Against '{shown['baseline'].iloc[0]}'; n counts cases{lesions}."]
     notes += [f"Lower is better: {', '.join(lower)}."] if lower else []
     notes += ["Tests: " + " | ".join(tests) + "."]
+    notes += [f"{row.arm}, {row.metric}, {row.split}: {row.note}." for row in shown.itertuples() if row.note]
     notes += ["Other metrics and structures are in the summary table."]
     return "\n".join([*text, *notes])
 

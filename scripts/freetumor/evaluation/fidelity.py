@@ -28,33 +28,17 @@ from freetumor.core.config import Config
 from freetumor.core.device import prepare
 from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
-from freetumor.core.tables import FOLD_CASES, INTEGER, MANIFEST, NUMBER, TEXT, Schema, make_table, read_table, write_table
+from freetumor.core.tables import FOLD_CASES, MANIFEST, make_table, read_table, write_table
 from freetumor.recognition.classifier import class_probabilities, last_features, load_classifier, window_images
 from freetumor.synthesis.bank import read_image
 from freetumor.synthesizer.gan import training_images
 from freetumor.synthesizer.regions import Region, open_regions, plain
 from freetumor.synthesizer.synthetic import ACCEPTED
 
-from .inference import wilson_interval
+from .fidelity_table import FIDELITY
 from .likeness import Bounded, cubic_kernel, half_samples, nearest_lesions, squared_discrepancy, structural_similarity
+from .statistics.proportions import wilson_interval
 
-FIDELITY = Schema(
-    "fidelity of synthetic images",
-    {
-        "fold": INTEGER,
-        "synthesizer": TEXT,
-        "category": TEXT,
-        "measure": TEXT,
-        "value": NUMBER,  # of synthetic images
-        "ci_low": NUMBER,
-        "ci_high": NUMBER,
-        "reference": NUMBER,  # of real images
-        "reference_low": NUMBER,
-        "reference_high": NUMBER,
-        "n_real": INTEGER,
-        "n_synthetic": INTEGER,
-    },
-)
 PAIRS = 500  # of images whose similarity is averaged
 TINY = 1e-12
 

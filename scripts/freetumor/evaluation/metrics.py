@@ -7,29 +7,51 @@ import numpy as np
 from freetumor.core.config import Evaluation, Triple
 from freetumor.evaluation.empty import lesion_rows, segmentation_rows
 from freetumor.evaluation.lesions import Matching, match_lesions
-from freetumor.evaluation.overlap import dice, volume_error
-from freetumor.evaluation.surface import average_distance, border_distances, hausdorff95, surface_dice
+from freetumor.evaluation.overlap import dice, iou, volume_error
+from freetumor.evaluation.surface import (
+    average_distance,
+    border_distances,
+    hausdorff95,
+    mean_average_distance,
+    surface_dice,
+)
 
 ACCURACY, SENSITIVITY, SPECIFICITY = "accuracy", "sensitivity", "specificity"
 CATEGORY, PREDICTED, PROBABILITY = "category", "predicted", "probability"  # of a classification: positions, and per category
+CANDIDATE_COUNT = "candidates"  # of a scan whose map of tumor probability was looked at
 EARLY = "sensitivity_early"  # share of detected lesions up to `evaluation.early_mm`, over lesions, not over scans
 
 BETTER = {
     "dice": "higher",
+    "iou": "higher",
     "surface_dice": "higher",
     "hd95": "lower",
     "assd": "lower",
+    "masd": "lower",
     "volume_error": "lower",
     "lesion_sensitivity": "higher",
     "lesion_precision": "higher",
     "f1": "higher",
+    "panoptic_quality": "higher",
+    "overlap_sensitivity": "higher",
+    "overlap_precision": "higher",
     "false_positives": "lower",
     ACCURACY: "higher",
     SENSITIVITY: "higher",
     SPECIFICITY: "higher",
     EARLY: "higher",
 }
-COMPARED = ("dice", "surface_dice", "hd95", "lesion_sensitivity", "false_positives", SPECIFICITY, EARLY)
+COMPARED = (
+    "dice",
+    "surface_dice",
+    "hd95",
+    "lesion_sensitivity",
+    "f1",
+    "panoptic_quality",
+    "false_positives",
+    SPECIFICITY,
+    EARLY,
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +92,11 @@ def segmentation_metrics(reference: np.ndarray, prediction: np.ndarray, scan: Sc
         distances = border_distances(reference, prediction, scan.spacing)
         measured = {
             "dice": dice(reference, prediction),
+            "iou": iou(reference, prediction),
             "surface_dice": surface_dice(reference, prediction, scan.spacing, settings.surface_tolerance),
             "hd95": hausdorff95(distances),
             "assd": average_distance(distances),
+            "masd": mean_average_distance(distances),
             "volume_error": volume_error(reference, prediction),
         }
     rows = segmentation_rows(not volumes[0], not volumes[1], measured, scan.diagonal)
@@ -84,6 +108,4 @@ def lesion_metrics(
 ) -> tuple[dict[str, float], Matching]:
     """Lesion metrics of two masks, with the policy for scans without lesions, and the matching they rest on."""
     matching = match_lesions(reference, prediction, scan.voxel_ml, settings.min_lesion_ml, settings.match_iou)
-    hits = int(np.count_nonzero(matching.detected))
-    rows = lesion_rows(not reference.any(), len(matching.volumes), hits, matching.false_positives)
-    return rows, matching
+    return lesion_rows(not reference.any(), matching), matching

@@ -12,6 +12,11 @@ def dice(reference: np.ndarray, prediction: np.ndarray) -> float:
     return 2.0 * overlap / (np.count_nonzero(reference) + np.count_nonzero(prediction))
 
 
+def iou(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """Intersection over union ``|A ∩ B| / |A ∪ B|`` (Jaccard index) of two masks, of which one at least holds a voxel."""
+    return np.count_nonzero(reference & prediction) / np.count_nonzero(reference | prediction)
+
+
 def volume_error(reference: np.ndarray, prediction: np.ndarray) -> float:
     """Volume error ``|V_A - V_B| / (V_A + V_B)``, from 0 (equal volumes) to 1 (one of them empty).
 

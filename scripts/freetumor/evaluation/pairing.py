@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freetumor.evaluation.inference import Estimate, random_effects, ratio_blocks
+from freetumor.evaluation.statistics.crossed import Estimate, random_effects, ratio_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +70,27 @@ def cross(frame: "pd.DataFrame", arms: Sequence[str], column: str, unit: Sequenc
         totals = patients.sum()
         blocks.append(Block({arm: totals[arm].to_numpy() for arm in arms}, patients.size().to_numpy(float)))
     return blocks
+
+
+def left_out(frame: "pd.DataFrame", arms: Sequence[str], blocks: Sequence[Block], unit: Sequence[str] = ("case_id",)) -> str:
+    """What :func:`cross` could not pair, in words such as ``paired on 22 of 24 cases``; empty if it paired everything.
+
+    Args:
+        frame: the rows that were crossed.
+        arms: the arms that were compared.
+        blocks: what came out.
+        unit: what identifies a scan or a lesion.
+    """
+    frame = frame[frame["arm"].isin(arms)]
+    noun = "cases" if len(unit) == 1 else "lesions"
+    parts = []
+    for name, found, offered in (
+        (noun, int(sum(block.counts.sum() for block in blocks)), len(frame[["patient_id", *unit]].drop_duplicates())),
+        ("trainings", sum(block.trainings for block in blocks), len(frame[TRAINING].drop_duplicates())),
+    ):
+        if found < offered:
+            parts.append(f"{found} of {offered} {name}")
+    return f"paired on {' and '.join(parts)}" if parts else ""
 
 
 def reported(frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -5,7 +5,11 @@ statistic  of                 value                                          ref
 q10 q50    one measure        quantile of painted lesions                    the same of real ones
 q90
 distance   one measure        Wasserstein distance from half of the real     the same of the other half (the floor)
-kernel     all features       kernel distance (KID) from that half           the same of the other half (the floor)
+kernel     a feature space    kernel distance (KID) from that half           the same of the other half (the floor)
+frechet    a feature space    Fréchet distance from that half: biased, to    the same of the other half, of equal size
+                              be read beside its reference only
+density,   a feature space    how densely painted lesions lie among those    the same of the other half
+coverage                      of that half, and how many of them they reach
 auc        lesions, rings     area under the curve of a classifier, painted  the same between halves of the real ones
                               against real; rings are the control
 neighbor   lesions            distance to the nearest training lesion per    the same with random patients in place of
@@ -13,7 +17,8 @@ neighbor   lesions            distance to the nearest training lesion per    the
 
 Sizes differ by design, and larger lesions differ in everything. So diameters are compared on all lesions, and everything else
 on lesions *matched by size* (``two_samples.size_matched``), but for the test for copies, which needs no match. Nothing is said
-of fewer than ten lesions, or five patients, on either side.
+of fewer than ten lesions, or five patients, on either side. Feature spaces are those of ``feature_space``. Radiomics are
+compared one by one in a table of their own (``distributions``).
 """
 
 from collections.abc import Sequence
@@ -25,19 +30,21 @@ import pandas as pd
 from scipy.stats import wasserstein_distance
 
 from freetumor.core.config import Config
-from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
-from freetumor.core.tables import INTEGER, NUMBER, TEXT, Schema, make_table, read_table, write_table
+from freetumor.core.tables import make_table, write_table
 
-from .inference import percentile_interval
-from .lesion_crops import HELD_OUT, KEYS, MEASURED, PAINTED, REAL, TRAINING, some
+from .distributions import compare_distributions
+from .feature_space import DISTANCES, space_distances, spaces
+from .lesion_crops import HELD_OUT, PAINTED, REAL, TRAINING, read_measured, some
 from .lesion_features import EDGES, LESION_FEATURES, MEASURES, OWN_FEATURES, PROFILE, RING_FEATURES
 from .likeness import Bounded
+from .radiomics import RADIOMICS
+from .realism_tables import DISTRIBUTIONS, NOT_ENOUGH, PROFILES, REALISM
+from .statistics.bootstrap import percentile_interval
 from .two_samples import (
     NOTHING,
     classifier_test,
     from_half,
-    kernel_distances,
     mean_band,
     neighbor_ratios,
     patient_weights,
@@ -49,45 +56,8 @@ from .two_samples import (
 
 FEWEST_LESIONS, FEWEST_PATIENTS = 10, 5
 RELABELED = 100  # times that real patients are called training patients at random
-NOT_ENOUGH = "not enough"
 SHARES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 SIZE = "diameter_mm"
-REALISM = Schema(
-    "realism of painted lesions",
-    {
-        "synthesizer": TEXT,
-        "organ": TEXT,
-        "measure": TEXT,
-        "statistic": TEXT,
-        "value": NUMBER,  # of painted lesions
-        "ci_low": NUMBER,
-        "ci_high": NUMBER,
-        "reference": NUMBER,  # what real lesions reach
-        "reference_low": NUMBER,
-        "reference_high": NUMBER,
-        "n": INTEGER,  # painted lesions compared
-        "patients": INTEGER,  # on whose scans they are painted
-        "n_real": INTEGER,
-        "patients_real": INTEGER,
-        "note": TEXT,  # "not enough" where there is no number
-    },
-)
-PROFILES = Schema(
-    "profiles of painted lesions",
-    {
-        "synthesizer": TEXT,
-        "organ": TEXT,
-        "distance_mm": NUMBER,  # middle of the bin; negative inside
-        "value": NUMBER,  # mean HU of painted lesions, matched by size
-        "ci_low": NUMBER,
-        "ci_high": NUMBER,
-        "reference": NUMBER,  # of the real lesions that they are matched to
-        "reference_low": NUMBER,
-        "reference_high": NUMBER,
-        "n": INTEGER,  # lesions that reach this far
-        "n_real": INTEGER,
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -135,23 +105,21 @@ class Sides:
         return self.painted[list(columns)].to_numpy(float), self.real[list(columns)].to_numpy(float)
 
 
-def score_realism(config: Config, measured: Sequence[Path], output: Path, profiles: Path) -> None:
-    """Compare the painted lesions of all folds with the real ones and write :data:`REALISM` and :data:`PROFILES`.
+def score_realism(config: Config, measured: Sequence[Path], output: Path, profiles: Path, distributions: Path) -> None:
+    """Compare the painted lesions of all folds with the real ones; write three tables.
 
     Args:
         config: the study.
         measured: tables of ``lesion_crops.MEASURED``, one per fold.
-        output: output table of numbers.
-        profiles: output table of profiles.
+        output: output table of numbers, ``realism_tables.REALISM``.
+        profiles: output table of profiles, ``PROFILES``.
+        distributions: output table of one test per radiomics feature, ``DISTRIBUTIONS``.
 
     Raises:
         UserError: if a table is missing or damaged, or if no table holds a lesion.
     """
-    table = pd.concat([read_table(path, MEASURED) for path in measured], ignore_index=True)
-    if table.empty:
-        raise UserError(f"{measured[0]}: holds no lesion, neither real nor painted; each fold needs annotated tumors or a bank")
-    table = table.sort_values(list(KEYS), ignore_index=True)
-    rows, lines = [], []
+    table = read_measured(measured).reset_index(drop=True)
+    rows, lines, tests = [], [], []
     for name in config.banks:
         for organ in config.organs:
             here = table[table["organ"] == organ]
@@ -166,8 +134,10 @@ def score_realism(config: Config, measured: Sequence[Path], output: Path, profil
             rows += [keys | row for row in compare(config, every, matched, name, organ)]
             rows.append(keys | copying(config, painted, here[here["kind"] == REAL], name, organ))
             lines += [keys | line for line in profile_rows(config, matched, name, organ)]
+            tests += [keys | test for test in distribution_rows(config, matched, name, organ)]
     write_table(make_table(rows, REALISM), output, REALISM)
     write_table(make_table(lines, PROFILES), profiles, PROFILES)
+    write_table(make_table(tests, DISTRIBUTIONS), distributions, DISTRIBUTIONS)
 
 
 def match(every: Sides) -> Sides:
@@ -184,11 +154,12 @@ def compare(config: Config, every: Sides, matched: Sides, *key: str) -> list[dic
     rows = []
     for measure in MEASURES:
         rows += _compare_measure(config, measure, every if measure == SIZE else matched, *key)
-    options = config.evaluation.confidence, generator(config.seed, "realism", "kernel", *key)
-    kernel = NOTHING, NOTHING
-    if matched.enough:
-        kernel = kernel_distances(*matched.arrays(LESION_FEATURES), *matched.patients, *options)
-    rows.append(_row("features", "kernel", *kernel, matched))
+    for space, columns in spaces(matched.real).items():
+        rng = generator(config.seed, "realism", "kernel", *key)  # the same halves in all spaces
+        found = dict.fromkeys(DISTANCES, (NOTHING, NOTHING))
+        if matched.enough:
+            found = space_distances(*matched.arrays(columns), *matched.patients, config.evaluation.confidence, rng)
+        rows += [_row(space, statistic, *numbers, matched) for statistic, numbers in found.items()]
     for measure, columns in (("lesions", LESION_FEATURES), ("rings", RING_FEATURES)):
         rows.append(_row(measure, "auc", *_told_apart(config, matched, columns, measure, *key), matched))
     return rows
@@ -280,6 +251,18 @@ def profile_rows(config: Config, sides: Sides, *key: str) -> list[dict]:
     middles = (EDGES[:-1] + EDGES[1:]) / 2
     names = ("distance_mm", "value", "ci_low", "ci_high", "reference", "reference_low", "reference_high", "n", "n_real")
     return [dict(zip(names, line, strict=True)) for line in zip(middles, *bands[0], *bands[1], *counts, strict=True)]
+
+
+def distribution_rows(config: Config, sides: Sides, *key: str) -> list[dict]:
+    """Radiomics of painted and real lesions of the same sizes, a row per feature."""
+    found = {"note": NOT_ENOUGH, **dict.fromkeys(("median", "median_real", "wasserstein", "ks", "p", "p_adjusted"), np.nan)}
+    found = {name: [value] * len(RADIOMICS) for name, value in found.items()}
+    if sides.enough:
+        rng = generator(config.seed, "realism", "radiomics", *key)
+        numbers = compare_distributions(*sides.arrays(RADIOMICS), *sides.patients, config.evaluation.resamples, rng)
+        found = {"note": np.where(np.isfinite(numbers["p"]), "", NOT_ENOUGH), **numbers}
+    rows = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+    return [{"feature": name, **row, **sides.counts} for name, row in zip(RADIOMICS, rows, strict=True)]
 
 
 def _row(measure: str, statistic: str, value: Bounded, reference: Bounded, sides: Sides) -> dict:

@@ -4,19 +4,32 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-from freetumor.core.config import Config
+from freetumor.core.config import Config, Evaluation
 from freetumor.core.errors import UserError
 from freetumor.core.labels import class_codes, class_names, remap
 from freetumor.core.progress import Progress
-from freetumor.core.tables import CLASSIFICATIONS, LESIONS, PREDICTIONS, SCORES, Schema, make_table, read_table, write_table
-from freetumor.evaluation.lesions import ball_diameter, size_bin
+from freetumor.core.tables import (
+    CANDIDATES,
+    CLASSIFICATIONS,
+    LESIONS,
+    PREDICTIONS,
+    RELIABILITY,
+    SCORES,
+    Schema,
+    make_table,
+    read_table,
+    write_table,
+)
+from freetumor.evaluation.candidates import HIT, IGNORED, candidate_rows, find_candidates
+from freetumor.evaluation.lesions import Matching, ball_diameter, size_bin
 from freetumor.evaluation.metrics import (
     ACCURACY,
+    CANDIDATE_COUNT,
     CATEGORY,
     PREDICTED,
     PROBABILITY,
@@ -26,25 +39,36 @@ from freetumor.evaluation.metrics import (
     lesion_metrics,
     segmentation_metrics,
 )
+from freetumor.evaluation.reliability import CANDIDATE, EACH_CATEGORY, TOP_CATEGORY, bins, voxel_bins
 from freetumor.evaluation.structures import ALL_LESIONS, ANY_TUMOR, has_lesions, scored_structures
 from freetumor.preprocessing.store import read_array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IDENTITY = ("case_id", "patient_id", "source", "split", "fold", "arm", "seed")  # columns both output tables share
+IDENTITY = ("case_id", "patient_id", "source", "split", "fold", "arm", "seed")  # columns all output tables share
 
 
-def score_predictions(
-    config: Config, predictions_path: str | Path, scores_output: str | Path, lesions_output: str | Path
-) -> None:
+class Rows(NamedTuple):
+    """Rows of the four tables that scoring gives, or their paths."""
+
+    scores: Any
+    lesions: Any
+    candidates: Any
+    reliability: Any
+
+
+SCHEMAS = Rows(SCORES, LESIONS, CANDIDATES, RELIABILITY)
+
+
+def score_predictions(config: Config, predictions_path: str | Path, outputs: Rows) -> None:
     """Score every annotated case of a prediction table, as the task of the study asks.
 
     Args:
         config: the study.
         predictions_path: table of predictions of one arm, fold and seed.
-        scores_output: one row per case, structure and metric.
-        lesions_output: one row per case, tumor structure and reference lesion.
+        outputs: paths of the tables: one row per case, structure and metric; per case, tumor structure and reference lesion;
+            per lesion candidate; per case, kind of probability and bin.
 
     Raises:
         UserError: if an array is missing, prediction and reference differ in shape, or a category is not one of the study.
@@ -53,18 +77,17 @@ def score_predictions(
     predictions = read_table(predictions_path, scorer.schema)
     annotated = predictions[scorer.annotated(predictions)].to_dict("records")
     progress = Progress(f"score {Path(predictions_path).parent}", len(annotated), "case")
-    scores: list[dict[str, Any]] = []
-    lesions: list[dict[str, Any]] = []
+    tables = Rows([], [], [], [])
     for row in annotated:
-        case_scores, case_lesions = scorer.score(config, row)
-        scores += case_scores
-        lesions += case_lesions
+        identity = {name: row[name] for name in IDENTITY}
+        for table, found in zip(tables, scorer.score(config, row), strict=True):
+            table += [identity | one for one in found]
         progress.advance()
-    write_table(make_table(scores, SCORES), scores_output, SCORES)
-    write_table(make_table(lesions, LESIONS), lesions_output, LESIONS)
+    for table, schema, path in zip(tables, SCHEMAS, outputs, strict=True):
+        write_table(make_table(table, schema), path, schema)
 
 
-def score_case(config: Config, row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def score_case(config: Config, row: Mapping[str, Any]) -> Rows:
     """Score one segmentation.
 
     Args:
@@ -72,42 +95,76 @@ def score_case(config: Config, row: Mapping[str, Any]) -> tuple[list[dict[str, A
         row: of the prediction table.
 
     Returns:
-        Rows of the score table and rows of the lesion table.
+        Rows of the tables, without the columns that name the case.
     """
     names = {int(code): name for code, name in json.loads(row["names"]).items()}
-    prediction = read_array(row["prediction"])
-    reference = remap(read_array(row["reference"]), names, class_codes(config.organs))
-    if prediction.shape != reference.shape:
-        raise UserError(
-            f"{row['prediction']}: shape {prediction.shape} differs from the shape {reference.shape} of {row['reference']}"
-        )
-    identity = {name: row[name] for name in IDENTITY}
+    prediction, reference = read_array(row["prediction"]), read_array(row["reference"])
+    _check_shape(row, "prediction", prediction, reference)
+    reference = remap(reference, names, class_codes(config.organs))
     scan = Scan.of(reference.shape, tuple(json.loads(row["native_spacing"])))
     structures = scored_structures(config.organs, set(names.values()))
-    scores, lesions = [], []
+    rows = Rows([], [], [], [])
     for structure, true, found in structure_masks(reference, prediction, structures, len(class_names(config.organs))):
         values = segmentation_metrics(true, found, scan, config.evaluation)
         if has_lesions(structure):
             lesion_values, matching = lesion_metrics(true, found, scan, config.evaluation)
             values |= lesion_values
-            for number, (volume, iou) in enumerate(zip(matching.volumes, matching.ious, strict=True), 1):
-                diameter = float(ball_diameter(volume))
-                lesions.append(
-                    identity
-                    | {
-                        "structure": structure,
-                        "lesion": number,
-                        "diameter_mm": diameter,
-                        "size_bin": size_bin(diameter, config.evaluation.size_bins),
-                        "detected": bool(iou > 0),
-                        "iou": float(iou),
-                    }
-                )
-        scores += [identity | {"structure": structure, "metric": m, "value": v} for m, v in values.items()]
-    return scores, lesions
+            rows.lesions.extend({"structure": structure} | lesion for lesion in _lesion_rows(matching, config.evaluation))
+        rows.scores.extend({"structure": structure, "metric": name, "value": value} for name, value in values.items())
+    if row["probability"] and ANY_TUMOR in structures:
+        probability = read_array(row["probability"])
+        _check_shape(row, "probability", probability, reference)
+        candidates, reliability = score_probability(config, probability, reference, structures, scan)
+        rows.scores.append({"structure": ANY_TUMOR, "metric": CANDIDATE_COUNT, "value": float(len(candidates))})
+        rows.candidates.extend(candidates)
+        rows.reliability.extend(reliability)
+    return rows
 
 
-def score_category(config: Config, row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def score_probability(
+    config: Config, probability: np.ndarray, reference: np.ndarray, structures: Mapping[str, Sequence[int]], scan: Scan
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the candidates of a map of tumor probability, and of the reliability of voxels and candidates.
+
+    Voxels count inside the annotated organs: elsewhere hardly any can be tumor, and their number would drown the rest.
+
+    Args:
+        config: the study.
+        probability: ``uint8`` in steps of 1/255, (z, y, x).
+        reference: study codes, same shape.
+        structures: codes of each scored structure.
+        scan: geometry of the image.
+    """
+    settings = config.evaluation
+    tumor = np.isin(np.arange(256), structures[ANY_TUMOR])
+    organ = np.isin(np.arange(256), [code for organ in config.organs for code in structures.get(organ, ())])
+    found = find_candidates(probability, scan.voxel_ml, settings.min_lesion_ml, settings.candidate_floor)
+    candidates = candidate_rows(found, tumor[reference], scan.voxel_ml, settings.min_lesion_ml, settings.match_iou)
+    inside = organ[reference]
+    decided = [row for row in candidates if row["outcome"] != IGNORED]
+    reliability = voxel_bins(probability[inside], tumor[reference[inside]])
+    hits = np.array([row["outcome"] == HIT for row in decided], bool)
+    return candidates, reliability + bins(CANDIDATE, [row["confidence"] for row in decided], hits)
+
+
+def _lesion_rows(matching: Matching, settings: Evaluation) -> Iterator[dict[str, Any]]:
+    for number, (volume, iou) in enumerate(zip(matching.volumes, matching.ious, strict=True), 1):
+        diameter = float(ball_diameter(volume))
+        yield {
+            "lesion": number,
+            "diameter_mm": diameter,
+            "size_bin": size_bin(diameter, settings.size_bins),
+            "detected": bool(iou > 0),
+            "iou": float(iou),
+        }
+
+
+def _check_shape(row: Mapping[str, Any], name: str, array: np.ndarray, reference: np.ndarray) -> None:
+    if array.shape != reference.shape:
+        raise UserError(f"{row[name]}: shape {array.shape} differs from the shape {reference.shape} of {row['reference']}")
+
+
+def score_category(config: Config, row: Mapping[str, Any]) -> Rows:
     """Score one classification.
 
     Args:
@@ -118,7 +175,7 @@ def score_category(config: Config, row: Mapping[str, Any]) -> tuple[list[dict[st
         Rows of the score table: for all lesions together the accuracy (1 or 0) and the positions of the true and the predicted
         category; per category its probability and the sensitivity (cases of the category) or specificity (cases of others),
         each 1 or 0. Rows of the lesion table: the lesion under its category and under the union; detected means classified
-        correctly.
+        correctly. Rows of reliability: of all categories, and of the greatest probability alone.
 
     Raises:
         UserError: if a category is not one of the study, or one has no probability.
@@ -128,18 +185,20 @@ def score_category(config: Config, row: Mapping[str, Any]) -> tuple[list[dict[st
     if unknown or set(probabilities) != set(config.categories):
         named = ", ".join(sorted(unknown or probabilities))
         raise UserError(f"categories: case {row['case_id']} has {named or 'none'}; expected {', '.join(config.categories)}")
-    identity = {name: row[name] for name in IDENTITY}
     true, found = (config.categories.index(row[name]) for name in ("category", "predicted"))
     values = {(ALL_LESIONS, ACCURACY): float(true == found), (ALL_LESIONS, CATEGORY): true, (ALL_LESIONS, PREDICTED): found}
     for position, category in enumerate(config.categories):
         metric = SENSITIVITY if position == true else SPECIFICITY
         values[category, PROBABILITY] = probabilities[category]
         values[category, metric] = float((found == position) == (true == position))
-    scores = [identity | {"structure": s, "metric": m, "value": float(value)} for (s, m), value in values.items()]
+    scores = [{"structure": s, "metric": m, "value": float(value)} for (s, m), value in values.items()]
     diameter = float(row["diameter_mm"])
     lesion = {"lesion": 1, "diameter_mm": diameter, "size_bin": size_bin(diameter, config.evaluation.size_bins)}
     outcome = {"detected": true == found, "iou": float("nan")}
-    return scores, [identity | {"structure": s} | lesion | outcome for s in dict.fromkeys([row["category"], ANY_TUMOR])]
+    lesions = [{"structure": s} | lesion | outcome for s in dict.fromkeys([row["category"], ANY_TUMOR])]
+    every = [probabilities[name] for name in config.categories]
+    reliability = bins(EACH_CATEGORY, every, np.arange(len(every)) == true)
+    return Rows(scores, lesions, [], reliability + bins(TOP_CATEGORY, [max(every)], np.array([true == found])))
 
 
 @dataclass(frozen=True)
@@ -149,12 +208,12 @@ class Scorer:
     Attributes:
         schema: of the prediction table.
         annotated: which of its rows have a reference.
-        score: from the study and a row to rows of the score table and of the lesion table.
+        score: from the study and a row to the rows it gives.
     """
 
     schema: Schema
     annotated: Callable[["pd.DataFrame"], "pd.Series"]
-    score: Callable[[Config, Mapping[str, Any]], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
+    score: Callable[[Config, Mapping[str, Any]], Rows]
 
 
 SCORERS = {

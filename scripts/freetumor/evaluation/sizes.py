@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from freetumor.core.config import Config
 from freetumor.core.seeding import generator
 from freetumor.core.tables import INTEGER, NUMBER, TEXT, Schema, make_table
-from freetumor.evaluation.inference import percentile_interval, ratio_bootstrap, wilson_interval
 from freetumor.evaluation.lesions import size_bin_names
 from freetumor.evaluation.pairing import Block, cross, pooled_ratio
+from freetumor.evaluation.statistics.bootstrap import percentile_interval, ratio_bootstrap
+from freetumor.evaluation.statistics.proportions import wilson_interval
 from freetumor.evaluation.structures import ANY_TUMOR
 
 if TYPE_CHECKING:

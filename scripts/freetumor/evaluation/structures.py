@@ -6,7 +6,7 @@ class is left out for that case instead of counting as a false alarm.
 
 from collections.abc import Collection, Sequence
 
-from freetumor.core.labels import class_codes, is_tumor, tumor_of
+from freetumor.core.labels import annotated_tumors, class_codes, is_tumor, tumor_of
 
 ALL_LESIONS = "all"  # of a classification: the lesions of all categories together
 ANY_TUMOR = "tumor"  # the union of all annotated tumor classes: the primary structure of every comparison
@@ -20,18 +20,14 @@ def scored_structures(organs: Sequence[str], annotated: Collection[str]) -> dict
 
     Args:
         organs: the organs of the study.
-        annotated: names that the case's label array uses. If none of them is a tumor, the case is tumor-free, and the tumors
-            of all annotated organs count as annotated.
+        annotated: names that the case's label array uses (see :func:`~freetumor.core.labels.annotated_tumors`).
 
     Returns:
         Codes of each structure: organs first, then their tumors, then ``tumor``.
     """
     codes = class_codes(organs)
     whole = {organ: (codes[organ], codes[tumor_of(organ)]) for organ in organs if organ in annotated}
-    if any(is_tumor(name) for name in annotated):
-        tumors = [tumor_of(organ) for organ in organs if tumor_of(organ) in annotated]
-    else:
-        tumors = [tumor_of(organ) for organ in whole]
+    tumors = annotated_tumors(organs, annotated)
     structures = whole | {tumor: (codes[tumor],) for tumor in tumors}
     if tumors:
         structures[ANY_TUMOR] = tuple(codes[tumor] for tumor in tumors)

@@ -4,18 +4,18 @@ Two definitions of "surface" are in use, and they differ by far more than roundi
 
 * **surface Dice**: the surface runs between voxel centers and is cut into elements with an area, one set per 2 x 2 x 2
   neighborhood (Nikolov et al. 2018/2021). Elements count by area, so that thick slices do not distort the result.
-* **HD95 and average distance**: the surface is the set of border voxels, as in Metrics Reloaded and MONAI, so that numbers
-  compare with published ones.
+* **HD95 and average distances**: the surface is the set of border voxels, as in Metrics Reloaded and MONAI, so that numbers
+  compare with published ones. HD95 is the greater of the two directed 95th percentiles, not the percentile of both pooled.
 
-Masks are boolean, the axis order is (z, y, x), neither mask is empty. What lies outside the arrays is background.
+Masks are boolean, the axis order is (z, y, x), neither mask is empty. What lies outside the arrays is background. Distances are
+looked up in a k-d tree of the other surface: a tumor has few surface voxels, however far a false alarm lies from it.
 """
 
 import functools
 import itertools
 
-import edt
 import numpy as np
-from scipy import ndimage
+from scipy.spatial import KDTree
 
 from freetumor.core.config import Triple
 
@@ -28,15 +28,14 @@ def surface_dice(reference: np.ndarray, prediction: np.ndarray, spacing: Triple,
     ``(|{a in S_A: d(a, S_B) <= t}| + |{b in S_B: d(b, S_A) <= t}|) / (|S_A| + |S_B|)``, where a surface element sits at the
     center of its 2 x 2 x 2 neighborhood and ``|.|`` sums areas.
     """
-    first, second = cell_codes(reference), cell_codes(prediction)
+    codes = cell_codes(reference), cell_codes(prediction)
+    crossed = [(code != 0) & (code != 255) for code in codes]
     areas = cell_areas(tuple(map(float, spacing)))
-    limit = tolerance * (1 + 1e-6)  # distances are float32: a surface exactly at the tolerance is within it
+    limit = tolerance * (1 + 1e-6)  # a surface at the tolerance is within it, whatever the rounding
     near = total = 0.0
-    for here, other in ((first, second), (second, first)):
-        distance = edt.edt(~_crossed(other), anisotropy=spacing, parallel=1)
-        here_crossed = _crossed(here)
-        area = areas[here[here_crossed]]
-        near += area[distance[here_crossed] <= limit].sum()
+    for here in (0, 1):
+        area = areas[codes[here][crossed[here]]]
+        near += area[_distances(crossed[here], crossed[1 - here], spacing, limit) <= limit].sum()
         total += area.sum()
     return float(near / total)
 
@@ -50,10 +49,7 @@ def border_distances(reference: np.ndarray, prediction: np.ndarray, spacing: Tri
         Distances from the reference to the prediction, and from the prediction to the reference.
     """
     first, second = _border(reference), _border(prediction)
-    return (
-        edt.edt(~second, anisotropy=spacing, parallel=1)[first],
-        edt.edt(~first, anisotropy=spacing, parallel=1)[second],
-    )
+    return _distances(first, second, spacing), _distances(second, first, spacing)
 
 
 def hausdorff95(distances: tuple[np.ndarray, np.ndarray]) -> float:
@@ -64,6 +60,11 @@ def hausdorff95(distances: tuple[np.ndarray, np.ndarray]) -> float:
 def average_distance(distances: tuple[np.ndarray, np.ndarray]) -> float:
     """ASSD: the mean border distance over both borders together."""
     return float(np.concatenate(distances).mean(dtype=np.float64))
+
+
+def mean_average_distance(distances: tuple[np.ndarray, np.ndarray]) -> float:
+    """MASD: the mean of the two directed mean border distances, so that the larger border does not outweigh the smaller."""
+    return float(np.mean([directed.mean(dtype=np.float64) for directed in distances]))
 
 
 def cell_codes(mask: np.ndarray) -> np.ndarray:
@@ -88,15 +89,24 @@ def cell_areas(spacing: Triple) -> np.ndarray:
     joined by straight lines, which close to loops; a loop spans the triangles between its sides and its centroid. On a face
     with two opposite corners inside, each of them is cut off by itself.
     """
-    scale = np.asarray(spacing, float)
-    areas = np.zeros(256)
+    codes, first, second = _triangles()
+    areas = np.linalg.norm(np.cross(first * np.asarray(spacing, float), second * np.asarray(spacing, float)), axis=1) / 2
+    total = np.bincount(codes, areas, minlength=256)
+    total.setflags(write=False)
+    return total
+
+
+@functools.cache
+def _triangles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Corner code and two sides, in voxel units, of each triangle of the surface in a cell."""
+    codes, sides = [], []
     for code in range(1, 255):
         for loop in _loops(code):
-            points = np.array(loop) * scale
-            spokes = points - points.mean(axis=0)
-            areas[code] += np.linalg.norm(np.cross(spokes, np.roll(spokes, -1, axis=0)), axis=1).sum() / 2
-    areas.setflags(write=False)
-    return areas
+            spokes = np.array(loop) - np.mean(loop, axis=0)
+            codes += [code] * len(loop)
+            sides += [(spokes[i], spokes[i - 1]) for i in range(len(loop))]
+    first, second = np.array(sides).transpose(1, 0, 2)
+    return np.array(codes), first, second
 
 
 def _loops(code: int) -> list[list[tuple[float, ...]]]:
@@ -130,9 +140,22 @@ def _face_lines(corners: list[tuple[int, ...]], inside: set) -> list[tuple[tuple
     return [(crossings[0], crossings[1])] if crossings else []
 
 
-def _crossed(codes: np.ndarray) -> np.ndarray:
-    return (codes != 0) & (codes != 255)
+def _distances(here: np.ndarray, there: np.ndarray, spacing: Triple, limit: float = np.inf) -> np.ndarray:
+    """Distance in mm from each voxel of ``here``, in array order, to the nearest one of ``there``; infinite above ``limit``."""
+    distances = np.zeros(np.count_nonzero(here))
+    apart = ~there[here]
+    if apart.any():
+        tree = KDTree(np.argwhere(there) * np.asarray(spacing, float), balanced_tree=False)
+        points = np.argwhere(here & ~there) * np.asarray(spacing, float)
+        distances[apart] = tree.query(points, distance_upper_bound=limit * (1 + 1e-6))[0]
+    return distances
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
-    return mask & ~ndimage.binary_erosion(mask)
+    padded = np.pad(mask, 1)
+    core = (slice(1, -1),) * mask.ndim
+    inner = mask.copy()
+    for axis in range(mask.ndim):
+        for start, stop in ((0, -2), (2, None)):
+            inner &= padded[(*core[:axis], slice(start, stop), *core[axis + 1 :])]
+    return mask & ~inner

@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from freetumor.core.config import Config
-from freetumor.evaluation.metrics import ACCURACY, CATEGORY, COMPARED, PREDICTED, PROBABILITY, SENSITIVITY, SPECIFICITY
+from freetumor.evaluation.metrics import (
+    ACCURACY,
+    CANDIDATE_COUNT,
+    CATEGORY,
+    COMPARED,
+    PREDICTED,
+    PROBABILITY,
+    SENSITIVITY,
+    SPECIFICITY,
+)
 from freetumor.evaluation.structures import ALL_LESIONS, ANY_TUMOR, tumor_structures
 
 
@@ -33,7 +42,7 @@ TASKS = {
     "segmentation": Task(
         ANY_TUMOR,
         COMPARED,
-        ("reference_ml", "predicted_ml"),
+        ("reference_ml", "predicted_ml", CANDIDATE_COUNT),
         lambda config: tumor_structures(config.organs),
         True,
         "detected",

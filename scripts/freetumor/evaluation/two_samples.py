@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .inference import percentile_interval
 from .likeness import Bounded, cubic_kernel, squared_discrepancy
+from .statistics.bootstrap import percentile_interval
 
 FACTOR = 1.25  # diameters that count as alike differ by at most this factor
 PARTS = 5  # of a cross-validation

@@ -1,4 +1,4 @@
-"""Predictions of a recognizer on the test cases of its fold."""
+"""Predictions of a recognizer on the test cases of its fold, and on the validation cases, by which choices are made."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import pandas as pd
 
 from freetumor.core.config import Config
 from freetumor.core.device import Device, prepare
+from freetumor.core.labels import annotated_tumors, class_codes
 from freetumor.core.progress import Progress
 from freetumor.core.tables import CLASSIFICATIONS, FOLD_CASES, PREDICTIONS, Schema, make_table, read_table, write_table
 from freetumor.preprocessing.geometry import to_native
@@ -24,10 +25,10 @@ DIGITS = 6  # of a probability
 
 
 def predict(config: Config, arm: str, fold: int, seed: int, cases: Path, weights: Path, output: Path) -> None:
-    """Predict the labeled test cases of a fold and write a table of predictions.
+    """Predict the labeled test and validation cases of a fold and write a table of predictions.
 
-    A segmentation is written at native resolution, its arrays beside the table. A classification also covers the validation
-    cases, by which numbers of samples can be chosen.
+    A segmentation is written at native resolution, its arrays beside the table. By validation cases, whose split is called so
+    in the table, thresholds and numbers of samples can be chosen.
 
     Args:
         config: the study.
@@ -46,42 +47,49 @@ def predict(config: Config, arm: str, fold: int, seed: int, cases: Path, weights
 
 
 def segment_cases(config: Config, table: pd.DataFrame, weights: Path, label: str, folder: Path, device: Device) -> list[dict]:
-    """Segment the test cases at native resolution; write the arrays below ``folder`` and return the records."""
-    table = labeled_part(table, "test").sort_values("case_id")
+    """Segment the cases at native resolution; write arrays below ``folder``; return the records, sorted by part and case."""
+    cases = pd.concat(_parts(table))
     network = load_segmenter(weights, config.recognition.network, config, device.torch)
-    progress = Progress(label, len(table), "case", interval=10)
+    progress = Progress(label, len(cases), "case", interval=10)
+    preset, overlap, codes = config.working, config.recognition.overlap, class_codes(config.organs)
     rows = []
-    for _, row in table.iterrows():
+    for _, row in cases.iterrows():
         case = Case(row, config.organs, hide_tumors=False)
-        preset = config.working
-        probabilities = predict_volume(
-            network, case.image[...], preset.window, preset.patch, config.recognition.overlap, device
-        )
-        native = to_native(probabilities, json.loads(row["crop"]), json.loads(row["native_shape"]))
-        path = folder / "predictions" / f"{row['case_id']}.b2nd"
-        write_array(path, native)
-        facts = {name: row[name] for name in (*FACTS, "names", "labeled", "native_spacing")}
-        rows.append({**facts, "prediction": str(path), "reference": row["native"]})
+        probabilities = predict_volume(network, case.image[...], preset.window, preset.patch, overlap, device)
+        tumors = [codes[name] for name in annotated_tumors(config.organs, case.names.values())]
+        maps = to_native(probabilities, json.loads(row["crop"]), json.loads(row["native_shape"]), tumors)
+        record = {name: row[name] for name in (*FACTS, "names", "labeled", "native_spacing")} | {"reference": row["native"]}
+        for column, suffix, array in zip(("prediction", "probability"), (".b2nd", ".tumor.b2nd"), maps, strict=True):
+            record[column] = str(folder / "predictions" / f"{row['case_id']}{suffix}")
+            write_array(record[column], array)
+        rows.append(record)
         progress.advance()
     return rows
 
 
 def classify_cases(config: Config, table: pd.DataFrame, weights: Path, label: str, folder: Path, device: Device) -> list[dict]:
-    """Classify the test and the validation cases; return the records, sorted by part and case."""
+    """Classify the cases; return the records, sorted by part and case."""
     network = load_classifier(weights, config, device.torch)
-    parts = {part: labeled_part(table, part).sort_values("case_id") for part in ("test", "validation")}
-    progress = Progress(label, sum(len(part) for part in parts.values()), "case", interval=10)
+    parts = _parts(table)
+    progress = Progress(label, sum(len(part) for part in parts), "case", interval=10)
     rows = []
-    for part, cases in parts.items():
-        probabilities = class_probabilities(network, part_samples(cases, config, part).images) if len(cases) else []
-        for (_, row), found in zip(cases.iterrows(), probabilities, strict=True):
+    for cases in parts:
+        if cases.empty:
+            continue
+        images = part_samples(cases, config, cases["part"].iloc[0]).images
+        for (_, row), found in zip(cases.iterrows(), class_probabilities(network, images), strict=True):
             facts = {name: row[name] for name in (*FACTS, "category", "diameter_mm")}
             by_category = {name: round(float(p), DIGITS) for name, p in zip(config.categories, found, strict=True)}
             predicted = config.categories[int(found.argmax())]
-            record = {**facts, "predicted": predicted, "probabilities": json.dumps(by_category)}
-            rows.append(record | ({"split": part} if part == "validation" else {}))
+            rows.append({**facts, "predicted": predicted, "probabilities": json.dumps(by_category)})
             progress.advance()
     return rows
+
+
+def _parts(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """The labeled test cases and the labeled validation cases, whose split is then called ``validation``, each by case."""
+    test, validation = (labeled_part(table, part).sort_values("case_id") for part in ("test", "validation"))
+    return [test, validation.assign(split="validation")]
 
 
 TASKS: dict[str, tuple[Callable[[Config, pd.DataFrame, Path, str, Path, Device], list[dict]], Schema]] = {

@@ -1,0 +1,28 @@
+"""Draw the sensitivity to small lesions beside the specificity, with denominators, per arm."""
+
+import argparse
+from pathlib import Path
+
+from freetumor.core.errors import run_script
+from freetumor.core.settings import load
+from freetumor.figures.early import plot_early
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument("--scores", type=Path, required=True, help="merged scores (Parquet)")
+    parser.add_argument("--lesions", type=Path, required=True, help="merged reference lesions (Parquet)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
+    )
+    args = parser.parse_args()
+    plot_early(load(args.config), args.scores, args.lesions, args.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

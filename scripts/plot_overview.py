@@ -1,0 +1,28 @@
+"""Draw the study on one page: cases by source, the pipeline, and the headline score of each arm."""
+
+import argparse
+from pathlib import Path
+
+from freetumor.core.errors import run_script
+from freetumor.core.settings import load
+from freetumor.figures.overview import plot_overview
+
+
+def main() -> None:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
+    parser.add_argument("--cases", type=Path, required=True, help="table of cases (Parquet)")
+    parser.add_argument("--scores", type=Path, required=True, help="merged scores (Parquet)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="output: the PNG; PDF, CSV (the numbers drawn) and Markdown (the caption) are written beside it",
+    )
+    args = parser.parse_args()
+    plot_overview(load(args.config), args.cases, args.scores, args.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

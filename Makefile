@@ -22,6 +22,9 @@ run: .venv/ready  ## run a study end to end (STUDY=name takes studies/<name>.yam
 plan: .venv/ready  ## list what `make run` would do
 	$(SNAKEMAKE) --dry-run --quiet
 
+report: .venv/ready  ## write the report of a study again from its tables
+	$(SNAKEMAKE) --forcerun build_report -- report
+
 test: .venv/ready  ## run all tests
 	.venv/bin/python -m pytest -n $(CORES)
 

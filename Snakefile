@@ -13,6 +13,9 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+report: "docs/reporting/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/download.smk"
 include: "rules/preprocessing.smk"
@@ -20,8 +23,11 @@ include: "rules/synthesizer.smk"
 include: "rules/synthesis.smk"
 include: "rules/recognition.smk"
 include: "rules/evaluation.smk"
+include: "rules/sheets.smk"
 include: "rules/figures.smk"
 include: "rules/realism.smk"
+include: "rules/reading.smk"
+include: "rules/reporting.smk"
 
 
 wildcard_constraints:
@@ -83,8 +89,13 @@ rule recognition:
 rule evaluation:
     input:
         SUMMARY,
+        DETECTION,
+        CALIBRATION,
         CLASSIFICATION,
         REALISM,
+        DISTRIBUTIONS,
+        PRIVACY,
+        CLAIMED,
 
 
 rule figures:

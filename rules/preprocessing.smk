@@ -81,7 +81,7 @@ rule assign_folds:
         quarantines=[path.replace("volumes.parquet", "quarantine.tsv") for path in VOLUMES],
     output:
         cases="results/{study}/cases.parquet",
-        quarantine="results/{study}/quarantine.tsv",
+        quarantine=tabled("results/{study}/quarantine.tsv", "quarantine", "quarantine"),
         folds=[f"results/{{study}}/fold{fold}/cases.parquet" for fold in STUDY.folds],
     log:
         "results/{study}/logs/assign_folds.log",

@@ -9,7 +9,7 @@ from freetumor.core.config import Config
 from freetumor.core.seeding import generator
 from freetumor.core.tables import CLASSIFICATIONS, make_table, write_table
 from freetumor.evaluation.merge import merge_scores
-from freetumor.evaluation.score import score_predictions
+from freetumor.evaluation.score import Rows, score_predictions
 
 CATEGORIES = ["cyst", "metastasis", "hemangioma"]
 GAINS = {"classic_100": 0.8, "classic_0": 0.0, "classic_50": 0.5, "dcgan_10": 0.9, "dcgan_30": 1.1, "acgan_30": 0.7}
@@ -76,7 +76,7 @@ def classified(config: Config, arm: str, fold: int, seed: int, cases: int = 60, 
 
 
 def merged_scores(config: Config, folder: Path, cases: int = 60, gain: float | None = None) -> dict[str, Path]:
-    """Score and merge made-up predictions of all trainings of a study: paths of scores, lesions and selections."""
+    """Score and merge made-up predictions of all trainings of a study: paths of all tables."""
     parts = []
     for arm in config.recognition.arms:
         for fold in config.folds:
@@ -84,9 +84,8 @@ def merged_scores(config: Config, folder: Path, cases: int = 60, gain: float | N
                 stem = folder / "parts" / f"{arm}-{fold}-{seed}"
                 rows = classified(config, arm, fold, seed, cases, gain)
                 write_table(make_table(rows, CLASSIFICATIONS), f"{stem}.predictions.parquet", CLASSIFICATIONS)
-                outputs = f"{stem}.scores.parquet", f"{stem}.lesions.parquet"
-                score_predictions(config, f"{stem}.predictions.parquet", *outputs)
-                parts.append(outputs)
-    paths = {name: folder / f"{name}.parquet" for name in ("scores", "lesions")} | {"selections": folder / "selections.csv"}
-    merge_scores(config, [part[0] for part in parts], [part[1] for part in parts], *paths.values())
-    return paths
+                parts.append(Rows(*(f"{stem}.{name}.parquet" for name in Rows._fields)))
+                score_predictions(config, f"{stem}.predictions.parquet", parts[-1])
+    paths = Rows(*(folder / f"{name}.parquet" for name in Rows._fields))
+    merge_scores(config, Rows(*zip(*parts, strict=True)), paths, folder / "selections.csv")
+    return paths._asdict() | {"selections": folder / "selections.csv"}

@@ -1,5 +1,6 @@
 """A small, made-up study whose tables and volumes have the real schemas, to draw all figures from."""
 
+import importlib
 import itertools
 import json
 from dataclasses import dataclass, field
@@ -18,14 +19,25 @@ from freetumor.core.tables import (
     HISTORY,
     LESIONS,
     MANIFEST,
+    PREDICTIONS,
     QUARANTINE,
     SCORES,
+    Schema,
     make_table,
     read_table,
     write_table,
 )
+from freetumor.evaluation.calibration import BIN, BRIER, CALIBRATION, ECE
 from freetumor.evaluation.comparisons import analyze
+from freetumor.evaluation.detection import AT_RATE, FROC, FROC_SCORE, ONE_TO_ONE, OPERATING, RATES
+from freetumor.evaluation.gate import score_gate
 from freetumor.evaluation.lesions import size_bin
+from freetumor.evaluation.patients import METRICS, PATIENTS
+from freetumor.evaluation.realism_tables import PRIVACY_DISTANCES
+from freetumor.evaluation.reliability import CANDIDATE, VOXEL
+from freetumor.evaluation.sheets.cohort import collect_cohort
+from freetumor.evaluation.sheets.failures import collect_failures
+from freetumor.evaluation.sheets.lesions import collect_lesions
 from freetumor.preprocessing.store import read_array, write_array
 from freetumor.synthesis.bank import crop_lesion
 from tests.factory import EMPTY_ROW, bank_lesion
@@ -34,6 +46,28 @@ ORGANS = ["liver", "pancreas", "kidney"]
 ARMS = ["real", "constant_contrast", "freetumor", "freetumor_as_published"]
 SHAPE, SPACING = (44, 104, 136), (3.0, 2.0, 2.0)
 NAMES = {code: name for name, code in class_codes(ORGANS).items() if code}
+SPLITS = ("development", "external")
+INPUTS = {  # of every figure of the study: the arguments of its script
+    "overview": ("cases", "scores"),
+    "flow": ("cases", "quarantine"),
+    "cohort": ("cases", "quarantine", "examples"),
+    "lesions": ("lesions:lesion_sheet",),
+    "privacy": ("distances",),
+    "gate": ("table:gate",),
+    "training": ("histories",),
+    "differences": ("scores", "lesions", "summary"),
+    "defects": ("summary",),
+    "boxes": ("scores",),
+    "seeds": ("scores", "lesions"),
+    "external": ("scores", "lesions"),
+    "scaling": ("scores",),
+    "early": ("scores", "lesions"),
+    "sizes": ("sizes",),
+    "froc": ("froc", "patients"),
+    "calibration": ("calibration",),
+    "failures": ("failures",),
+}
+MODULES = {"seeds": "trainings", "external": "trainings", "flow": "flow_chart"}
 
 
 def make_config(**changes) -> Config:
@@ -79,6 +113,17 @@ class Study:
     paths: dict[str, Path] = field(default_factory=dict)
     manifests: list[Path] = field(default_factory=list)
     histories: list[Path] = field(default_factory=list)
+
+    def inputs(self, name: str) -> dict[str, list[Path]]:
+        """The arguments of a figure's script, without the configuration and the output."""
+        named = (argument.partition(":") for argument in INPUTS[name])
+        return {flag: self.histories if flag == "histories" else [self.paths[key or flag]] for flag, _, key in named}
+
+    def draw(self, name: str, output: Path) -> None:
+        """Draw a figure by the library."""
+        plot = getattr(importlib.import_module(f"freetumor.figures.{MODULES.get(name, name)}"), f"plot_{name}")
+        paths = [found if flag == "histories" else found[0] for flag, found in self.inputs(name).items()]
+        plot(self.config, *paths, output)
 
 
 def ball(center, radii) -> np.ndarray:
@@ -138,6 +183,8 @@ def make_cases(study: Study) -> None:
                 "names": json.dumps(NAMES),
                 "shape": json.dumps(SHAPE),
                 "spacing": json.dumps(SPACING),
+                "native_shape": json.dumps(SHAPE),
+                "crop": json.dumps([[0, count] for count in SHAPE]),
                 "native_spacing": json.dumps([float(rng.choice([1.0, 1.25, 2.5, 5.0])), *[float(rng.uniform(0.6, 0.95))] * 2]),
                 "organs": ",".join(ORGANS),
                 "tumors": ",".join(sorted(set(classes))),
@@ -260,7 +307,8 @@ def make_scores(study: Study) -> None:
     gains = dict(zip(ARMS, (0.0, 0.02, 0.06, -0.01), strict=True))
     rows, lesions = [], []
     for case in cases.to_dict("records"):
-        keys = {key: case[key] for key in ("case_id", "patient_id", "source", "split", "fold")} | {"structure": "tumor"}
+        fold = max(case["fold"], 0)
+        keys = {key: case[key] for key in ("case_id", "patient_id", "source", "split")} | {"fold": fold, "structure": "tumor"}
         for arm, seed in itertools.product(ARMS, (1, 2)):
             keys = keys | {"arm": arm, "seed": seed}
             for metric in ("dice", "surface_dice", "reference_ml", "predicted_ml"):
@@ -282,6 +330,86 @@ def make_scores(study: Study) -> None:
     analyze(study.config, study.paths["scores"], study.paths["lesions"], *outputs)
 
 
+def make_predictions(study: Study) -> list[Path]:
+    """A table of predictions per arm and seed; every arm finds the reference, moved by a few voxels."""
+    scores = read_table(study.paths["scores"], SCORES)
+    cases = read_table(study.paths["cases"], CASES).set_index("case_id")
+    keys = ["case_id", "patient_id", "source", "split", "fold", "arm", "seed"]
+    paths = []
+    for (arm, seed), rows in scores[keys].drop_duplicates().groupby(["arm", "seed"]):
+        rows = rows.assign(
+            domain="a",
+            prediction=[path.replace("image", "moved") for path in cases.loc[rows["case_id"], "image"]],
+            probability="",
+            reference=cases.loc[rows["case_id"], "label"].to_numpy(),
+            names=json.dumps(NAMES),
+            labeled=True,
+            native_spacing=json.dumps(SPACING),
+        )
+        paths.append(study.folder / f"{arm}_{seed}.parquet")
+        write_table(rows.reindex(columns=[*PREDICTIONS.columns]).fillna(""), paths[-1], PREDICTIONS)
+    for number in range(8):
+        label = read_array(study.folder / f"case{number}.label.b2nd")
+        write_array(study.folder / f"case{number}.moved.b2nd", np.roll(label, 4, axis=2))
+    return paths
+
+
+def make_sheets(study: Study) -> None:
+    """What figures show of volumes, banks and predictions."""
+    folder = study.folder / "evaluation"
+    names = {"examples": "cohort", "lesion_sheet": "lesions", "failures": "failures"}
+    study.paths |= {key: folder / "sheets" / f"{name}.csv" for key, name in names.items()} | {"gate": folder / "gate.csv"}
+    collect_cohort(study.config, study.paths["cases"], study.paths["examples"])
+    collect_lesions(study.config, study.paths["fold_cases"], study.manifests, study.paths["lesion_sheet"])
+    predictions = make_predictions(study)
+    collect_failures(study.config, study.paths["cases"], study.paths["scores"], predictions, study.paths["failures"])
+    score_gate(study.config, study.manifests, study.paths["gate"])
+
+
+def make_detection(study: Study) -> None:
+    """Tables of detection, calibration and privacy, with numbers drawn at random."""
+    rng = generator("test", "detection")
+
+    def number(low: float = 0.1, high: float = 0.9) -> dict:
+        value = float(rng.uniform(low, high))
+        return {"value": value, "ci_low": value - 0.05, "ci_high": value + 0.05}
+
+    counts = {
+        "lesions": 60,
+        "scans": 24,
+        "n_patients": 24,
+        "n_tumor": 16,
+        "trainings": 6,
+        "count": 500,
+        "interval": "bootstrap",
+    }
+    froc, patients, calibration, distances = [], [], [], []
+    for split, arm in itertools.product(SPLITS, ARMS):
+        keys = counts | {"split": split, "arm": arm, "match": ONE_TO_ONE}
+        rates = [{"quantity": AT_RATE, "fp_per_scan": rate, "operating": rate in OPERATING} for rate in RATES]
+        froc += [keys | row | number() for row in (*rates, {"quantity": FROC_SCORE, "operating": False})]
+        patients += [keys | {"metric": metric} | number() for metric in METRICS]
+        for kind in (VOXEL, CANDIDATE):
+            bins = [
+                {"quantity": BIN, "bin_low": b / 10, "bin_high": (b + 1) / 10, "predicted": b / 10 + 0.05} for b in range(10)
+            ]
+            calibration += [keys | {"kind": kind} | row | number() for row in (*bins, {"quantity": ECE}, {"quantity": BRIER})]
+    for kind, name in (("held_out", ""), ("planted", ""), ("painted", "constant_contrast"), ("painted", "freetumor")):
+        for place in range(20):
+            far = {"distance": float(rng.uniform(1, 3)), "outstanding": float(rng.uniform(1, 4)), "limit": 5.0, "copy": False}
+            distances.append({"kind": kind, "synthesizer": name, "lesion_id": f"{kind}.{place}"} | far)
+    made = (("froc", froc, FROC), ("patients", patients, PATIENTS), ("calibration", calibration, CALIBRATION))
+    for name, rows, schema in (*made, ("distances", distances, PRIVACY_DISTANCES)):
+        study.paths[name] = study.folder / "evaluation" / f"{name}.csv"
+        write_table(filled(rows, schema), study.paths[name], schema)
+
+
+def filled(rows: list[dict], schema: Schema):
+    """A table of a schema in which every cell that a row does not name is empty, or 0."""
+    empty = {"str": "", "float64": float("nan"), "int64": 0, "bool": False}
+    return make_table([{name: row.get(name, empty[kind]) for name, kind in schema.columns.items()} for row in rows], schema)
+
+
 def make_study(folder: Path) -> Study:
     """All inputs of all figures."""
     study = Study(folder, make_config())
@@ -290,6 +418,8 @@ def make_study(folder: Path) -> Study:
         make_bank(study, synthesizer)
     make_histories(study)
     make_scores(study)
+    make_sheets(study)
+    make_detection(study)
     return study
 
 
@@ -297,3 +427,12 @@ def make_study(folder: Path) -> Study:
 def study(tmp_path_factory) -> Study:
     """The made-up study, made once."""
     return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="session")
+def drawn(study, tmp_path_factory) -> Path:
+    """A folder with all figures, drawn once."""
+    folder = tmp_path_factory.mktemp("figures")
+    for name in INPUTS:
+        study.draw(name, folder / f"{name}.png")
+    return folder

@@ -7,7 +7,8 @@ import pytest
 from freetumor.core.errors import UserError
 from freetumor.core.tables import FOLD_CASES, read_table
 from freetumor.core.weights import save_weights
-from freetumor.figures.embedding import AUGMENTED, embedded_regions, nearest_agrees, plot_embedding, tsne
+from freetumor.evaluation.sheets.embedding import AUGMENTED, collect_embedding, embedded_regions, nearest_agrees, tsne
+from freetumor.figures.embedding import plot_embedding
 from freetumor.recognition.classifier import classifier_network
 from freetumor.recognition.samples import part_samples
 from tests.regions import make_region_fold, region_config
@@ -47,22 +48,24 @@ def test_points_are_the_test_regions_each_with_augmentations_of_it(config, cases
     assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images)
 
 
-def test_the_figure_has_a_panel_per_recognizer_and_the_same_bytes_every_time(config, cases, weights, tmp_path):
+def test_every_recognizer_has_its_own_map_the_same_every_time(config, cases, weights, tmp_path):
     for run in ("first", "second"):
-        plot_embedding(config, cases, weights, tmp_path / run / "embedding.png")
-    for suffix in (".png", ".pdf", ".csv"):
-        first, second = ((tmp_path / run / f"embedding{suffix}").read_bytes() for run in ("first", "second"))
-        assert first == second
+        collect_embedding(config, cases, weights, tmp_path / run / "embedding.csv")
+    first, second = ((tmp_path / run / "embedding.csv").read_bytes() for run in ("first", "second"))
+    assert first == second
     table = pd.read_csv(tmp_path / "first" / "embedding.csv")
     assert table["arm"].unique().tolist() == ["real", "classic"]
     assert table.groupby("arm").size().tolist() == [TEST * (1 + AUGMENTED)] * 2
     assert np.isfinite(table[["x", "y"]]).all(axis=None)
     assert not np.allclose(table.loc[table["arm"] == "real", "x"], table.loc[table["arm"] == "classic", "x"])
+    plot_embedding(config, tmp_path / "first" / "embedding.csv", tmp_path / "figures" / "embedding.png")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "figures" / "embedding.csv"), table)
 
 
 def test_a_fold_without_test_cases_gives_an_empty_figure(config, weights, tmp_path):
     cases = make_region_fold(tmp_path, config, {"train": 1})
-    plot_embedding(config, cases, weights, tmp_path / "embedding.png")
+    collect_embedding(config, cases, weights, tmp_path / "points.csv")
+    plot_embedding(config, tmp_path / "points.csv", tmp_path / "embedding.png")
     assert pd.read_csv(tmp_path / "embedding.csv").empty
 
 
@@ -70,7 +73,7 @@ def test_weights_of_another_network_are_a_user_error(config, cases, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_weights(path, {}, {})
     with pytest.raises(UserError, match="do not fit"):
-        plot_embedding(config, cases, [path], tmp_path / "embedding.png")
+        collect_embedding(config, cases, [path], tmp_path / "embedding.csv")
 
 
 def test_the_map_keeps_clusters_apart():

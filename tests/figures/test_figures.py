@@ -1,9 +1,9 @@
-"""Every figure: the same bytes on every run, all three files, and a table that holds the numbers drawn."""
+"""Every figure: the width of a column, nothing private, and a table that holds the numbers drawn."""
 
+import itertools
 import json
-import os
+import runpy
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,53 +12,23 @@ import pandas as pd
 import pytest
 
 from freetumor.core import settings
-from freetumor.core.tables import FOLD_CASES, MANIFEST, QUARANTINE, SCORES, make_table, read_table, write_table
-from freetumor.figures import lesions, style, volumes
-from freetumor.figures.cohort import example_cases, plot_cohort, slice_to_show
-from freetumor.figures.differences import paired_differences, plot_differences
+from freetumor.core.tables import QUARANTINE, SCORES, make_table, read_table, write_table
+from freetumor.evaluation.gate import NOT_PLACED
+from freetumor.figures import style
+from freetumor.figures.differences import paired_differences
 from freetumor.figures.flow import participant_flow
-from freetumor.figures.gate import NOT_PLACED, gate_threshold, plot_gate, size_class
-from freetumor.figures.lesions import plot_lesions
-from freetumor.figures.sizes import plot_sizes
+from freetumor.figures.fragments import read_caption
 from freetumor.figures.training import Run, mean_curve, parse_run, plot_training, smooth
+from tests.figures.conftest import INPUTS, Study
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-FIGURES = {
-    "cohort": lambda s, path: plot_cohort(s.config, s.paths["cases"], s.paths["quarantine"], path),
-    "lesions": lambda s, path: plot_lesions(s.config, s.paths["fold_cases"], s.manifests, path),
-    "training": lambda s, path: plot_training(s.config, s.histories, path),
-    "differences": lambda s, path: plot_differences(s.config, s.paths["scores"], s.paths["lesions"], s.paths["summary"], path),
-    "sizes": lambda s, path: plot_sizes(s.config, s.paths["sizes"], path),
-    "gate": lambda s, path: plot_gate(s.config, s.manifests, path),
-}
-
-
-@pytest.fixture(scope="session")
-def drawn(study, tmp_path_factory) -> Path:
-    """A folder with all figures, drawn once."""
-    folder = tmp_path_factory.mktemp("figures")
-    for name, draw in FIGURES.items():
-        draw(study, folder / f"{name}.png")
-    return folder
 
 
 def numbers(drawn: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(drawn / f"{name}.csv", keep_default_na=False, na_values=[""])
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_second_run_gives_the_same_bytes(study, drawn, tmp_path, name, monkeypatch):
-    import matplotlib
-
-    monkeypatch.setitem(matplotlib.rcParams, "font.size", 20)  # somebody's own settings change nothing
-    FIGURES[name](study, tmp_path / f"{name}.png")
-    for suffix in (".png", ".pdf", ".csv"):
-        first, second = ((folder / f"{name}{suffix}").read_bytes() for folder in (drawn, tmp_path))
-        assert first == second, suffix
-
-
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", INPUTS)
 def test_files_carry_no_date_and_no_path(drawn, study, name):
     for suffix in (".png", ".pdf"):
         content = (drawn / f"{name}{suffix}").read_bytes()
@@ -66,10 +36,10 @@ def test_files_carry_no_date_and_no_path(drawn, study, name):
             assert word not in content, word
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", INPUTS)
 def test_figures_are_as_wide_as_a_journal_column(drawn, name):
     width, _ = struct.unpack(">II", (drawn / f"{name}.png").read_bytes()[16:24])
-    assert round(width / style.RESOLUTION * 25.4) in (90, 120, 180)
+    assert round(width / style.RESOLUTION * 25.4) in (89, 120, 183)
 
 
 def test_the_flow_of_cases_adds_up(study, drawn):
@@ -91,16 +61,6 @@ def test_every_case_is_counted_once_by_source_and_drawn_once_by_volume(study, dr
     written = table[table["panel"] == "tumor_ml"].set_index("case_id")["value"]
     expected = cases[cases["tumors"] != ""].set_index("case_id")["tumor_ml"]
     pd.testing.assert_series_equal(written.sort_index(), expected.sort_index(), check_names=False, check_index_type=False)
-
-
-def test_the_example_slice_shows_the_largest_tumor(study):
-    cases = pd.read_parquet(study.paths["cases"])
-    for case in example_cases(study.config, cases):
-        label = volumes.open_array(volumes.locate(case["label"], study.paths["cases"]))[...]
-        level = slice_to_show(case, study.paths["cases"], label)
-        voxels = {code: (label == code).sum() for code in (2, 4, 6)}
-        largest = max(voxels, key=voxels.get)
-        assert (label[level] == largest).any()
 
 
 def test_dots_are_the_differences_of_the_means_over_seeds(study, drawn):
@@ -151,19 +111,6 @@ def test_shares_of_outcomes_are_counted_and_sum_to_one(study, drawn):
     assert set(sizes["outcome"]) == {"no_place"}
 
 
-def test_size_classes_come_from_the_draw_or_from_the_radius():
-    radii = {"tiny": 4.0, "small": 7.0, "large": 20.0}
-    assert size_class({"size": "small"}, radii) == "small"
-    assert size_class({"radius_mm": 16.0}, radii) == "large"
-    assert size_class({"radius_mm": 5.0}, radii) == "tiny"  # 5/4 is closer to 1 than 7/5
-    assert size_class({}, radii) == NOT_PLACED
-
-
-def test_the_published_gate_has_its_own_threshold(study):
-    assert gate_threshold(study.config.synthesizers["published"]) == 0.7
-    assert gate_threshold(study.config.synthesizers["freetumor"]) == 0.5
-
-
 @pytest.mark.parametrize(
     ("path", "run"),
     [
@@ -208,84 +155,43 @@ def test_smoothing_keeps_short_curves_and_straight_middles():
     assert np.allclose(smooth(line)[10:-10], line[10:-10])
 
 
-def test_examples_cover_organs_and_sizes():
-    def example(organ: str, diameter: float) -> lesions.Example:
-        return lesions.Example("real", "c", f"{organ}{diameter}", organ, diameter, lambda field: None)
-
-    pool = [example("liver", d) for d in range(10, 90)] + [example("pancreas", d) for d in (5, 6)]
-    chosen = lesions.spread_over(pool, 9)
-    diameters = [e.diameter_mm for e in chosen]
-    assert len({e.lesion_id for e in chosen}) == 9
-    assert diameters == sorted(diameters)
-    assert sum(e.organ == "pancreas" for e in chosen) == 2
-    assert diameters[2] < 20 < 80 < diameters[-1]
-    assert lesions.spread_over(pool[::-1], 9) == chosen  # the order of the table does not matter
-    assert len(lesions.spread_over(pool, 1000)) == len(pool)
-
-
-def test_a_picture_shows_the_lesion_in_the_middle_and_nothing_else_changes(study):
-    cases = read_table(study.paths["fold_cases"], FOLD_CASES)
-    manifest = study.manifests[1]
-    row = next(r for r in read_table(manifest, MANIFEST).to_dict("records") if r["outcome"] == "accepted")
-    parent = cases.set_index("case_id", drop=False).loc[row["case_id"]].to_dict()
-    views = lesions.read_synthetic(parent, study.paths["fold_cases"], row, manifest, field=64.0)
-    changed = views.before != views.after
-    assert changed.any()
-    assert not (changed & ~views.mask).any()
-    middle = np.argwhere(views.mask).mean(0) - (np.array(views.mask.shape) - 1) / 2
-    assert np.abs(middle).max() < 3  # the slice's own center may lie a little beside the lesion's
+@pytest.mark.parametrize("name", INPUTS)
+def test_empty_inputs_give_figures_that_say_so(study, tmp_path, name, monkeypatch):
+    said = []
+    monkeypatch.setattr(style, "say_empty", lambda axes, text: said.append(text))
+    empty = Study(tmp_path, study.config)
+    for argument in INPUTS[name]:
+        flag, _, key = argument.partition(":")
+        path = study.inputs(name)[flag][0]
+        empty.paths[key or flag] = tmp_path / path.name
+        write_table(read_table(path).iloc[:0], tmp_path / path.name)
+        if path.with_suffix(".npz").is_file():
+            np.savez(tmp_path / f"{path.stem}.npz")
+    empty.draw(name, tmp_path / "figure.png")
+    assert said or name in ("lesions", "flow")  # a line of text, and a number in a box
+    assert read_caption(tmp_path / "figure.md").n.startswith("0")
 
 
-def test_empty_inputs_give_figures_that_say_so(study, tmp_path):
-    for name in ("scores", "lesions", "sizes", "summary"):
-        path = study.paths[name]
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-        write_table(frame.iloc[:0], tmp_path / path.name)
-    manifest = tmp_path / "manifest.parquet"
-    write_table(make_table([], MANIFEST), manifest, MANIFEST)
-    plot_gate(study.config, [manifest], tmp_path / "gate.png")
-    plot_lesions(study.config, study.paths["fold_cases"], [manifest], tmp_path / "none.png")
-    plot_training(study.config, [], tmp_path / "training.png")
-    inputs = [tmp_path / name for name in ("scores.parquet", "lesions.parquet", "summary.csv")]
-    plot_differences(study.config, *inputs, tmp_path / "differences.png")
-    plot_sizes(study.config, tmp_path / "sizes.csv", tmp_path / "empty_sizes.png")
-    assert len(list(tmp_path.glob("*.png"))) == 5
-
-
-def test_a_script_draws_what_the_library_draws(study, drawn, tmp_path):
+@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("plot_*.py")))
+def test_a_missing_table_is_one_line(study, tmp_path, script, monkeypatch, capsys):
     config = tmp_path / "config.yaml"
     settings.save(study.config, config)
-    command = [sys.executable, SCRIPTS / "plot_sizes.py", "--config", config, "--sizes", study.paths["sizes"]]
-    subprocess.run([*command, "--output", tmp_path / "sizes.png"], check=True, env=os.environ | {"MPLBACKEND": "tkagg"})
-    assert (tmp_path / "sizes.png").read_bytes() == (drawn / "sizes.png").read_bytes()
-
-
-@pytest.mark.parametrize("script", sorted(path.name for path in [*SCRIPTS.glob("plot_*.py"), SCRIPTS / "build_report.py"]))
-def test_a_missing_table_is_one_line(study, tmp_path, script):
-    config = tmp_path / "config.yaml"
-    settings.save(study.config, config)
-    code = f"import sys, runpy; sys.argv[0] = {script!r}; runpy.run_path({str(SCRIPTS / script)!r}, run_name='__main__')"
     options = {
-        "plot_cohort.py": ["cases", "quarantine"],
-        "plot_lesions.py": ["cases", "manifests"],
-        "plot_training.py": ["histories"],
-        "plot_differences.py": ["scores", "lesions", "summary"],
-        "plot_sizes.py": ["sizes"],
-        "plot_gate.py": ["manifests"],
+        **{f"plot_{name}.py": [flag.partition(":")[0] for flag in flags] for name, flags in INPUTS.items()},
         "plot_realism.py": ["realism", "profiles"],
         "plot_canvases.py": ["volumes"],
-        "plot_samples.py": ["cases", "manifests"],
+        "plot_samples.py": ["samples"],
         "plot_fidelity.py": ["tables"],
         "plot_curves.py": ["curves", "selections"],
         "plot_confusion.py": ["confusion"],
-        "plot_embedding.py": ["cases", "weights"],
-        "build_report.py": ["summary", "arms", "sizes", "cases", "quarantine", "figures"],
+        "plot_embedding.py": ["points"],
     }[script]
     arguments = [word for name in options for word in (f"--{name}", "missing.parquet")]
-    command = [sys.executable, "-c", code, "--config", str(config), *arguments, "--output", str(tmp_path / "out.png")]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(SCRIPTS)})
-    assert done.returncode == 2
-    assert done.stderr.strip().splitlines() == ["error: missing.parquet: table not found"]
+    monkeypatch.setattr(sys, "argv", [script, "--config", str(config), *arguments, "--output", str(tmp_path / "out.png")])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+    assert end.value.code == 2
+    assert capsys.readouterr().err.strip().splitlines() == ["error: missing.parquet: table not found"]
 
 
 def test_color_is_not_the_only_sign_of_an_arm():
@@ -294,3 +200,37 @@ def test_color_is_not_the_only_sign_of_an_arm():
     assert colors["arm0"] == style.BASELINE
     assert len(set(colors.values())) == len(set(markers.values())) == 6
     assert json.dumps(style.arm_colors(arms[:3])) == json.dumps({arm: colors[arm] for arm in arms[:3]})
+
+
+def test_many_arms_stay_apart():
+    arms = [f"arm{n}" for n in range(60)]
+    looks = zip(style.arm_colors(arms).values(), style.arm_markers(arms).values(), strict=True)
+    assert len(set(looks)) == 60
+    assert len(set(style.arm_colors(arms[:11]).values())) == 11
+
+
+# Machado, Oliveira and Fernandes 2009: what eyes without one kind of cone see, in linear RGB.
+BLIND = {
+    "none": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+
+
+def lab(color: str, eyes: list) -> np.ndarray:
+    """CIE L*a*b* (D65) of an sRGB color as these eyes see it."""
+    srgb = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    xyz = XYZ @ np.clip(np.array(eyes) @ linear, 0, 1) / [0.95047, 1.0, 1.08883]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eyes", BLIND)
+def test_colors_differ_for_all_eyes(eyes):
+    seen = [lab(color, BLIND[eyes]) for color in (style.BASELINE, *style.CYCLE)]
+    least = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
+    assert least > 12  # 2.3 can just be told apart side by side
+    assert max(color[0] for color in seen) < 78  # none vanishes on white paper

@@ -84,7 +84,7 @@ def test_a_second_run_gives_the_same_bytes_without_date_or_path(drawn, tmp_path)
 
 def test_it_is_as_wide_as_two_columns_and_fits_a_page(drawn):
     width, height = struct.unpack(">II", (drawn / "figures" / "realism.png").read_bytes()[16:24])
-    assert round(width / style.RESOLUTION * 25.4) == 180
+    assert round(width / style.RESOLUTION * 25.4) == style.DOUBLE
     assert height / style.RESOLUTION * 25.4 < 250
 
 

@@ -1,6 +1,7 @@
 """The report: everything on one page, nothing fetched, nothing unescaped, no more claimed than shown."""
 
 import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -12,11 +13,15 @@ from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.tables import QUARANTINE, SUMMARY, make_table, read_table, write_table
 from freetumor.figures.answers import GAIN, LOSS, NOT_SHOWN, p_value, sentence, signed, verdict
+from freetumor.figures.fragments import Caption, write_caption
 from freetumor.figures.html import Html, element, join
-from freetumor.figures.report import build_report, without_local_paths
+from freetumor.figures.page import SCRIPT, STYLE
+from freetumor.figures.report import build_report
+from freetumor.figures.report_provenance import without_local_paths
 from freetumor.figures.sizes import plot_sizes
 from tests.figures.conftest import make_config
 
+PARTS = {"style": STYLE, "script": SCRIPT}
 HOSTILE = "<script>alert(1)</script> \"'& <img src=x onerror=alert(1)> https://evil.example"
 
 
@@ -48,10 +53,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def figures(study, tmp_path_factory):
-    """Two pictures: one the captions know, one they do not."""
+    """Two pictures with their captions."""
     folder = tmp_path_factory.mktemp("pictures")
     for name in ("sizes", "something_else"):
         plot_sizes(study.config, study.paths["sizes"], folder / f"{name}.png")
+        facts = Caption(
+            f"Title of {name}.", "Panels.", f"Drawing of {name}.", "24 cases", "case", "t test", "two-sided", "Holm"
+        )
+        write_caption(facts, folder / f"{name}.md")
     return [folder / "sizes.png", folder / "something_else.png"]
 
 
@@ -70,10 +79,19 @@ def test_it_has_every_figure_whole_with_a_description(study, figures, tmp_path):
     assert page.open == []
 
 
-def test_it_fetches_nothing_and_runs_nothing(study, figures, tmp_path):
+def test_it_fetches_nothing_and_runs_its_own_script_alone(study, figures, tmp_path):
     page = build(study, figures, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert re.findall(r"<script>(.*?)</script>", text, re.DOTALL) == [SCRIPT] and text.count("<script") == 1
+    assert re.findall(r"<style>(.*?)</style>", text, re.DOTALL) == [STYLE] and "style=" not in text
+    policy = next(found["content"] for tag, found in page.elements if found.get("http-equiv") == "Content-Security-Policy")
+    hashes = {kind: base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for kind, part in PARTS.items()}
+    expected = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes['style']}'; script-src 'sha256-{hashes['script']}'"
+    )
+    assert policy == expected
     for tag, attributes in page.elements:
-        assert tag not in {"script", "link", "iframe", "object", "base"}
+        assert tag not in {"link", "iframe", "object", "base", "form"}
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "href"):
             assert attributes.get(name, "data:").startswith(("data:", "#"))
@@ -106,6 +124,41 @@ def test_hostile_text_stays_text(study, figures, tmp_path):
     assert {tag for tag, _ in page.elements} == {tag for tag, _ in plain.elements}
     assert sum(tag == "img" for tag, _ in page.elements) == len(figures)
     assert page.text.count("<script>alert(1)</script>") >= 5  # shown as it was written
+
+
+def test_every_section_is_in_the_contents_and_every_link_leads_somewhere(study, figures, tmp_path):
+    page = build(study, figures, tmp_path / "report.html")
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    links = [attributes["href"].removeprefix("#") for tag, attributes in page.elements if tag == "a"]
+    assert len(set(ids)) == len(ids)
+    assert set(links) <= set(ids)
+    assert [attributes["id"] for tag, attributes in page.elements if tag == "section"] == links[1:]
+
+
+def test_a_caption_says_what_its_numbers_rest_on(study, figures, tmp_path):
+    text = build(study, figures, tmp_path / "report.html").text
+    said = "Title of sizes. Panels. n: 24 cases; unit: case; intervals and tests: t test, two-sided; correction: Holm."
+    assert f"Figure 1. {said} Numbers: figures/sizes.csv" in text
+
+
+def test_a_figure_without_a_caption_is_named(study, figures, tmp_path):
+    (tmp_path / "alone.png").write_bytes(figures[0].read_bytes())
+    with pytest.raises(UserError, match=r"alone\.md: caption not found"):
+        build(study, [tmp_path / "alone.png"], tmp_path / "report.html")
+
+
+def test_what_a_pairing_left_out_stands_beside_its_number(study, figures, tmp_path):
+    summary = read_table(study.paths["summary"], SUMMARY).assign(note="paired on 22 of 24 cases")
+    write_table(summary, tmp_path / "summary.csv", SUMMARY)
+    assert "; paired on 22 of 24 cases" in build(study, figures, tmp_path / "r.html", summary=tmp_path / "summary.csv").text
+
+
+def test_code_that_no_commit_holds_is_admitted(study, figures, tmp_path):
+    for name, commit in (("clean", "abc"), ("changed", "abc+changes")):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"commit": commit, "python": "3.11", "versions": {"torch": "2.13"}}))
+        text = build(study, figures, tmp_path / "report.html", provenance=[path]).text
+        assert ("changes to the code that no commit holds" in text) == (name == "changed") and "torch2.13" in text
 
 
 def test_names_of_patients_and_places_stay_out(study, figures, tmp_path):

@@ -9,9 +9,11 @@ import pytest
 
 from freetumor.core import settings
 from freetumor.core.tables import FOLD_CASES, MANIFEST, make_table, read_table, write_table
-from freetumor.evaluation.fidelity import FIDELITY
+from freetumor.evaluation.fidelity_table import FIDELITY
+from freetumor.evaluation.sheets.samples import collect_samples, sample_rows
+from freetumor.evaluation.sheets.tables import EXAMPLES
 from freetumor.figures.fidelity import plot_fidelity
-from freetumor.figures.samples import EXAMPLES, plot_samples, sample_rows
+from freetumor.figures.samples import plot_samples
 from freetumor.synthesis.bank import read_image
 from freetumor.synthesizer.regions import open_regions, plain
 from tests.conftest import REPOSITORY
@@ -64,25 +66,25 @@ def tables(tmp_path_factory):
     return paths
 
 
-def draw(which, config, table, manifests, tables, output):
-    if which == "samples":
-        plot_samples(config, table, manifests, output)
-    else:
-        plot_fidelity(config, tables, output)
+@pytest.fixture(scope="module")
+def sheet(config, table, manifests, tmp_path_factory):
+    output = tmp_path_factory.mktemp("sheets") / "samples.csv"
+    collect_samples(config, table, manifests, output)
+    return output
 
 
 @pytest.fixture(scope="module")
-def drawn(config, table, manifests, tables, tmp_path_factory):
+def drawn(config, sheet, tables, tmp_path_factory):
     """A folder with both figures, drawn once."""
     folder = tmp_path_factory.mktemp("figures")
-    for which in ("samples", "fidelity"):
-        draw(which, config, table, manifests, tables, folder / f"{which}.png")
+    plot_samples(config, sheet, folder / "samples.png")
+    plot_fidelity(config, tables, folder / "fidelity.png")
     return folder
 
 
-def test_the_scripts_draw_the_same_bytes_again(config, table, manifests, tables, drawn, tmp_path):
+def test_the_scripts_draw_the_same_bytes_again(config, sheet, tables, drawn, tmp_path):
     settings.save(config, tmp_path / "config.yaml")
-    flags = {"samples": ["--cases", table, "--manifests", *manifests], "fidelity": ["--tables", *tables]}
+    flags = {"samples": ["--samples", sheet], "fidelity": ["--tables", *tables]}
     for which, inputs in flags.items():
         command = [sys.executable, REPOSITORY / "scripts" / f"plot_{which}.py", "--config", tmp_path / "config.yaml", *inputs]
         subprocess.run([*map(str, command), "--output", str(tmp_path / f"{which}.png")], check=True, capture_output=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import REPOSITORY
 
-PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "profiles", "envs", "studies")
+PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "profiles", "envs", "studies", "docs")
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # What differs between two runs by nature: times, durations, machines, and what a killed job left unfinished.

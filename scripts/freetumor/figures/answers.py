@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from freetumor.core.config import Config
 from freetumor.evaluation.comparisons import PRIMARY
-from freetumor.evaluation.inference import NONE, PATIENTS_ONLY
-from freetumor.figures.differences import SPLITS
-from freetumor.figures.style import metric_name, structure_name
+from freetumor.evaluation.statistics.crossed import NONE, PATIENTS_ONLY
+from freetumor.figures.style import SPLITS, metric_name, structure_name
 
 if TYPE_CHECKING:
     import pandas as pd

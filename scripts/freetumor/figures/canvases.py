@@ -16,7 +16,10 @@ from freetumor.core.errors import UserError
 from freetumor.core.labels import organ_code
 from freetumor.core.seeding import generator
 from freetumor.core.tables import VOLUMES, read_table
+from freetumor.evaluation.sheets.slices import AIR, locate
 from freetumor.figures import style, volumes
+from freetumor.figures.answers import count
+from freetumor.figures.fragments import Caption
 from freetumor.preprocessing.store import read_patch
 from freetumor.synthesis.bank import apply_lesion, crop_lesion
 from freetumor.synthesizer.assembly import assemble
@@ -58,7 +61,7 @@ def plot_canvases(config: Config, tables: Sequence[Path], output: Path) -> None:
     Args:
         config: the study.
         tables: tables of ``core.tables.VOLUMES``.
-        output: path of the PNG; PDF and CSV (the lesions, with what was measured) are written beside it.
+        output: path of the PNG; PDF, CSV (the lesions, with what was measured) and caption are written beside it.
 
     Raises:
         UserError: if no organ has a synthesizer of its name, one needs training, or no canvas offers a place.
@@ -71,7 +74,7 @@ def plot_canvases(config: Config, tables: Sequence[Path], output: Path) -> None:
     if not painted:
         raise UserError(f"{output}: no canvas offers a place for a lesion in {', '.join(painters)}")
     with style.styled(), rc_context({"savefig.dpi": RESOLUTION}):
-        style.save(draw(painted), output, canvas_numbers(painted))
+        style.save(draw(painted), output, canvas_numbers(painted), _words(painted))
 
 
 def own_synthesizers(config: Config) -> dict[str, TumorSynthesizer]:
@@ -88,7 +91,7 @@ def open_volumes(config: Config, table: Path) -> list[Case]:
     """The cases of a table of volumes, sorted by id; their paths may be relative to the table."""
     rows = read_table(table, VOLUMES).sort_values("case_id")
     for column in ("image", "label", "sites"):
-        rows[column] = [str(volumes.locate(path, table)) for path in rows[column]]
+        rows[column] = [str(locate(path, table)) for path in rows[column]]
     return [Case(row, config.organs, hide_tumors=not row["labeled"]) for _, row in rows.iterrows()]
 
 
@@ -109,7 +112,7 @@ def paint_once(config: Config, synthesizer: TumorSynthesizer, organ: str, case: 
     lesion = crop_lesion(made.canvas.image, made.image, made.lesion, made.canvas.corner)
     corner = (lesion.corner[0] + int(lesion.label.sum(axis=(1, 2)).argmax()), 0, 0)
     size = (1, *case.shape[1:])
-    before = read_patch(case.image, corner, size, volumes.AIR)
+    before = read_patch(case.image, corner, size, AIR)
     after, mask = before.copy(), np.zeros(size, np.uint8)
     apply_lesion(lesion, after, mask, 1, corner)
     host = case.patch(corner, size).label[0] == organ_code(index)
@@ -138,6 +141,15 @@ def measure(before: np.ndarray, after: np.ndarray, lesion: np.ndarray, spacing: 
         "changed_outside": int((changed & ~lesion).sum()),
         "unchanged_inside": int((~changed & lesion).sum()),
     }
+
+
+def _words(painted: Sequence[Painted]) -> Caption:
+    text = (
+        "Left: the slice, with organ (blue) and lesion (red). Middle and right: the surroundings before and after painting. "
+        "Synthesizers are those that are named like an organ and need no training."
+    )
+    alternative = "Axial CT slices before and after a lesion is painted."
+    return Caption("Lesions painted without training.", text, alternative, count(len(painted), "synthetic lesion"), "lesion")
 
 
 def canvas_numbers(painted: Sequence[Painted]) -> "pd.DataFrame":
@@ -194,7 +206,7 @@ def _show(
     """Show the square around ``region``, of at least ``least`` mm."""
     volumes.show_slice(axes, image, item.spacing, limits)
     axes.images[0].set_interpolation("bicubic")  # as viewers do
-    axes.patch.set(visible=True, facecolor=str(np.clip((volumes.AIR - limits[0]) / (limits[1] - limits[0]), 0, 1)))
+    axes.patch.set(visible=True, facecolor=str(np.clip((AIR - limits[0]) / (limits[1] - limits[0]), 0, 1)))
     axes.set_axis_on()
     ends = np.stack([np.argwhere(region).min(axis=0), np.argwhere(region).max(axis=0) + 1]) * item.spacing[1:]
     half = max(float(np.ptp(ends, axis=0).max()), least) / 2

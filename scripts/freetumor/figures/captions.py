@@ -1,4 +1,7 @@
-"""Captions and alternative texts of the figures, with their numbers taken from the tables."""
+"""The words of the figures that have several panels, with their numbers taken from the tables.
+
+Figures of one kind of panel say their words themselves.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +12,9 @@ from freetumor.evaluation.metrics import EARLY
 from freetumor.evaluation.tasks import TASKS
 from freetumor.figures.answers import count, listing, percent, test_names
 from freetumor.figures.contents import CONTENTS
-from freetumor.figures.differences import SPLITS
 from freetumor.figures.flow import Flow
-from freetumor.figures.style import metric_name, readable
+from freetumor.figures.fragments import Caption
+from freetumor.figures.style import SPLITS, metric_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,27 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facts:
-    """The tables that captions quote from."""
+    """What captions quote from.
+
+    Attributes:
+        config: the study.
+        flow: of participants, for the cohort.
+        comparisons: those drawn, for the differences.
+        sizes: sensitivity by size.
+        n: how many units the figure shows, in words.
+    """
 
     config: Config
-    flow: Flow
-    comparisons: "pd.DataFrame"  # the primary ones
-    sizes: "pd.DataFrame"
-
-
-@dataclass(frozen=True)
-class Caption:
-    """What a figure shows: a title, a text, and a description for those who cannot see it."""
-
-    title: str
-    text: str
-    alternative: str
+    flow: Flow | None = None
+    comparisons: "pd.DataFrame | None" = None
+    sizes: "pd.DataFrame | None" = None
+    n: str = ""
 
 
 def caption(name: str, facts: Facts) -> Caption:
-    """The caption of a figure; one that this module does not know is named after its file."""
-    made = CAPTIONS.get(name)
-    return made(facts) if made else Caption(f"{readable(name).capitalize()}.", "", f"Figure {readable(name)}.")
+    """The caption of a figure, by its name."""
+    return CAPTIONS[name](facts)
 
 
 def _cohort(facts: Facts) -> Caption:
@@ -56,7 +58,7 @@ def _cohort(facts: Facts) -> Caption:
         f"Flow chart: {flow.raw} cases entered, {flow.analyzed} were used; bar chart of cases by source; strip plot of lesion "
         "sizes; scatter plot of spacings; axial CT slices with organs and tumors outlined."
     )
-    return Caption("The cohort.", text, alternative)
+    return Caption("The cohort.", text, alternative, f"{count(flow.raw, 'case')}, {flow.analyzed:,} used", "case")
 
 
 COHORT = {  # by the size of lesions: kinds of cases, sizes, examples
@@ -81,7 +83,8 @@ def _lesions(facts: Facts) -> Caption:
         "rule, spread evenly over organs and from small to large, among the lesions that the gate accepted; the diameter is "
         "that of the ball of equal volume."
     )
-    return Caption("Real and synthetic lesions.", text, "Grid of CT image patches: real tumors above synthetic ones.")
+    alternative = "Grid of CT image patches: real tumors above synthetic ones."
+    return Caption("Real and synthetic lesions.", text, alternative, facts.n, "lesion; examples chosen by rule")
 
 
 def _realism(facts: Facts) -> Caption:
@@ -99,7 +102,10 @@ def _realism(facts: Facts) -> Caption:
     alternative = (
         "Line plots of HU profiles, interval plots of lesion measures, and dot plots of tests of painted against real."
     )
-    return Caption("Painted beside real lesions.", text, alternative)
+    resampled = f"{percent(facts.config.evaluation.confidence)} bootstrap intervals over patients"
+    return Caption(
+        "Painted beside real lesions.", text, alternative, facts.n, "lesion; patients are resampled", resampled, "two-sided"
+    )
 
 
 def _training(facts: Facts) -> Caption:
@@ -109,33 +115,44 @@ def _training(facts: Facts) -> Caption:
         f"{count(len(recognition.seeds), 'seed')} each). Bold lines: their mean. Each point is the mean since the one before. "
         "Validation cases belong to the training folds."
     )
-    return Caption("Training curves.", text, "Line plots of losses and validation scores against the optimizer step.")
+    alternative = "Line plots of losses and validation scores against the optimizer step."
+    return Caption("Training curves.", text, alternative, facts.n, "training (fold and seed)")
 
 
 def _differences(facts: Facts) -> Caption:
     comparisons, config = facts.comparisons, facts.config
     if comparisons.empty:
-        return Caption("Differences from the baseline.", "No comparisons.", "Empty plot.")
+        return Caption("Differences from the baseline.", "No comparisons.", "Empty plot.", "0 comparisons", "case")
     numbers = []
     for (split, metric), here in comparisons.groupby(["split", "metric"], sort=False):
         unit = "lesions" if metric == EARLY else "cases"
         counts = f"n = {here['n'].max()} {unit} of {here['patients'].max()} patients, {here['trainings'].max()} trainings"
         numbers.append(f"{metric_name(metric)}, {SPLITS.get(split, split)}: {counts}")
+    tests = test_names(comparisons["test"])
+    primary = listing([metric_name(name) for name in config.evaluation.primary])
+    correction = f"Holm, in the primary family: {primary} in cross-validation, all arms; none elsewhere"
     text = (
         f"Dots: test cases, each the mean over its trainings, arm minus {config.recognition.arms[0]} on the same case. "
         f"Diamonds and bars: mean difference and {percent(config.evaluation.confidence)} confidence interval (a triangle "
-        f"means that it goes on). {'; '.join(numbers)}. Test: {test_names(comparisons['test'])}; cross-validation is the "
+        f"means that it goes on). {'; '.join(numbers)}. Test: {tests}; cross-validation is the "
         "primary family (p values adjusted by Holm's method), the rest is secondary."
     )
     return Caption(
-        "Paired differences from the baseline.", text, "Dot plot of per-case differences; values are in the table above."
+        "Paired differences from the baseline.",
+        text,
+        "Dot plot of per-case differences from the baseline, with mean and interval per arm.",
+        "; ".join(numbers),
+        "case; of the early sensitivity, lesion within patient",
+        tests,
+        "two-sided",
+        correction,
     )
 
 
 def _sizes(facts: Facts) -> Caption:
     name = f"Lesions {TASKS[facts.config.task].hit} by size"
     if facts.sizes.empty:
-        return Caption(f"{name}.", "No lesions in the test cases.", "Empty plot.")
+        return Caption(f"{name}.", "No lesions in the test cases.", "Empty plot.", "0 lesions", "lesion")
     largest = facts.sizes.groupby(["split", "size_bin"])["lesions"].max().groupby("split").sum()
     numbers = listing([f"{SPLITS.get(split, split)}: {number:,} lesions" for split, number in largest.items()])
     evaluation = facts.config.evaluation
@@ -148,7 +165,8 @@ def _sizes(facts: Facts) -> Caption:
         f"{intervals}.",
     }
     alternative = f"Point plot of the share of lesions {TASKS[facts.config.task].hit} by lesion diameter and arm."
-    return Caption(f"{name}.", texts[facts.config.task], alternative)
+    interval = f"{percent(evaluation.confidence)} intervals by a bootstrap over patients and trainings"
+    return Caption(f"{name}.", texts[facts.config.task], alternative, numbers, "lesion within patient", interval, "two-sided")
 
 
 def _gate(facts: Facts) -> Caption:
@@ -160,7 +178,8 @@ def _gate(facts: Facts) -> Caption:
         "Whiskers and bands: Wilson intervals."
     )
     alternative = "Shares of outcomes by size, organ and contrast, and by threshold, per synthesizer."
-    return Caption("What became of each draw.", text, alternative)
+    interval = f"{percent(facts.config.evaluation.confidence)} Wilson intervals"
+    return Caption("What became of each draw.", text, alternative, facts.n, "draw of a synthetic lesion", interval, "two-sided")
 
 
 def _window(config: Config) -> str:
@@ -173,9 +192,8 @@ def _samples(facts: Facts) -> Caption:
         "Per category, real lesions of the training part of a fold, which the generators have learned from, and images of each "
         f"synthesizer, all in one window ({_window(facts.config)}). Both are drawn at random."
     )
-    return Caption(
-        "Real and synthetic regions.", text, "Grid of CT regions: per category real ones and those of each synthesizer."
-    )
+    alternative = "Grid of CT regions: per category real ones and those of each synthesizer."
+    return Caption("Real and synthetic regions.", text, alternative, facts.n, "image; drawn at random")
 
 
 def _fidelity(facts: Facts) -> Caption:
@@ -186,9 +204,9 @@ def _fidelity(facts: Facts) -> Caption:
         "real test images, in the last layer of that recognizer. Nearest training image, and copies: nearer than real test "
         "images come to one, or more of them, means that the generator copies what it has seen."
     )
-    return Caption(
-        "Fidelity of the synthetic images.", text, "Dot plots of measures of synthetic images beside those of real ones."
-    )
+    alternative = "Dot plots of measures of synthetic images beside those of real ones."
+    interval = f"{percent(facts.config.evaluation.confidence)} intervals over random halves of the images"
+    return Caption("Fidelity of the synthetic images.", text, alternative, facts.n, "image, per fold", interval, "two-sided")
 
 
 def _curves(facts: Facts) -> Caption:
@@ -205,7 +223,9 @@ def _curves(facts: Facts) -> Caption:
         "samples are added to a classic group, whose point a dotted line starts from."
         + (f" Selections, each at the mean number of samples that it chose: {marks}." if marks else "")
     )
-    return Caption("Accuracy by added samples.", text, "Line plot of accuracy against the number of added samples, by kind.")
+    alternative = "Line plot of accuracy against the number of added samples, by kind."
+    interval = f"{percent(config.evaluation.confidence)} t intervals, patients and trainings random"
+    return Caption("Accuracy by added samples.", text, alternative, facts.n, "test case", interval, "two-sided")
 
 
 def _confusion(facts: Facts) -> Caption:
@@ -214,7 +234,8 @@ def _confusion(facts: Facts) -> Caption:
         "the true category. Shown are the baseline, the arms with fewest and with most added samples, and the selections; "
         "evaluation/confusion.csv holds all arms and seeds."
     )
-    return Caption("Confusion matrices.", text, "Matrices of true against predicted categories, one per arm.")
+    alternative = "Matrices of true against predicted categories, one per arm."
+    return Caption("Confusion matrices.", text, alternative, facts.n, "test case, mean over seeds")
 
 
 def _embedding(facts: Facts) -> Caption:
@@ -222,7 +243,8 @@ def _embedding(facts: Facts) -> Caption:
         "The last layer of recognizers on real test regions of a fold and on classic augmentations of them, arranged by t-SNE. "
         "Distances between far groups, and sizes of groups, carry no meaning."
     )
-    return Caption("How recognizers see the lesions.", text, "Scatter plots of test regions, colored by category, one per arm.")
+    alternative = "Scatter plots of test regions, colored by category, one per arm."
+    return Caption("How recognizers see the lesions.", text, alternative, facts.n, "test region of one fold")
 
 
 CAPTIONS: dict[str, Callable[[Facts], Caption]] = {

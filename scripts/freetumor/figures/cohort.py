@@ -1,19 +1,20 @@
 """The cohort: where the cases came from, what they hold, and example slices, one per source or category."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from freetumor.core.config import Config
-from freetumor.core.labels import tumor_of
+from freetumor.core.labels import class_codes, tumor_of
 from freetumor.core.tables import CASES, QUARANTINE, read_table
+from freetumor.evaluation.sheets.archive import Sheet, read_sheet
+from freetumor.evaluation.sheets.tables import COHORT_PICTURES, COHORT_SHEET
 from freetumor.figures import style, volumes
-from freetumor.figures.contents import CONTENTS, example_cases
+from freetumor.figures.captions import Facts, caption
+from freetumor.figures.contents import CONTENTS
 from freetumor.figures.flow import Flow, participant_flow
-from freetumor.preprocessing.store import open_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,19 +23,20 @@ if TYPE_CHECKING:
 PER_ROW = 3  # example slices side by side
 
 
-def plot_cohort(config: Config, cases: str | Path, quarantine: str | Path, output: str | Path) -> None:
+def plot_cohort(config: Config, cases: str | Path, quarantine: str | Path, examples: str | Path, output: str | Path) -> None:
     """Draw the cohort of a study.
 
     Args:
         config: the study.
         cases: table of ``core.tables.CASES``.
         quarantine: table of ``core.tables.QUARANTINE``.
-        output: path of the PNG; PDF and CSV are written beside it.
+        examples: table of ``evaluation.sheets.tables.COHORT_SHEET``, with its pictures beside it.
+        output: path of the PNG; PDF, CSV and caption are written beside it.
     """
     table = read_table(cases, CASES)
     flow = participant_flow(table, read_table(quarantine, QUARANTINE))
-    examples = example_cases(config, table)
-    rows = -(-len(examples) // PER_ROW)
+    sheet = read_sheet(examples, COHORT_SHEET, COHORT_PICTURES)
+    rows = -(-len(sheet.table) // PER_ROW)
     titles = ("Flow of cases", "Cases by source", CONTENTS[config.task].title, "Native voxel spacing")
     with style.styled():
         figure = style.new_figure(style.DOUBLE, 88 + 52 * rows)
@@ -53,9 +55,9 @@ def plot_cohort(config: Config, cases: str | Path, quarantine: str | Path, outpu
                 cells = grid[2 + index // PER_ROW].subgridspec(1, PER_ROW)
             axes = figure.add_subplot(cells[index % PER_ROW])
             axes.set_axis_off()
-            if index < len(examples):
-                _draw_example(axes, config, examples[index], cases, first=index == 0)
-        style.save(figure, output, cohort_numbers(config, table, flow))
+            if index < len(sheet.table):
+                _draw_example(axes, config, sheet, index)
+        style.save(figure, output, cohort_numbers(config, table, flow), caption("cohort", Facts(config, flow)))
 
 
 def cohort_numbers(config: Config, table: "pd.DataFrame", flow: Flow) -> "pd.DataFrame":
@@ -151,7 +153,7 @@ def _draw_sources(axes: "Axes", config: Config, table: "pd.DataFrame") -> None:
         left += width
     for position, total in enumerate(left):
         axes.annotate(f"{int(total):,}", (total, position), (3, 0), textcoords="offset points", va="center", fontsize=6.5)
-    axes.set(yticks=range(len(sources)), yticklabels=sources, xlim=(0, 1.12 * left.max()))
+    axes.set(yticks=range(len(sources)), yticklabels=[style.readable(name) for name in sources], xlim=(0, 1.12 * left.max()))
     axes.set_ylim(len(sources) - 0.5, -0.5)
     axes.locator_params(axis="x", integer=True, nbins=5)
     axes.spines["left"].set_visible(False)
@@ -210,7 +212,7 @@ def _draw_spacings(axes: "Axes", config: Config, table: "pd.DataFrame") -> None:
             markersize=3,
             alpha=0.7,
             markeredgewidth=0,
-            label=source,
+            label=style.readable(source),
         )
     axes.set(xlabel="pixel size (mm)", ylabel="slice distance (mm)")
     axes.margins(0.08)
@@ -219,24 +221,22 @@ def _draw_spacings(axes: "Axes", config: Config, table: "pd.DataFrame") -> None:
     return axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.2)
 
 
-def _draw_example(axes: "Axes", config: Config, case: Mapping, table: str | Path, first: bool) -> None:
-    image, label = (open_array(volumes.locate(case[name], table)) for name in ("image", "label"))
-    level = slice_to_show(case, table, label[...])
-    spacing = volumes.spacing_of(case)
+def _draw_example(axes: "Axes", config: Config, sheet: Sheet, index: int) -> None:
+    row, image, label = sheet.table.iloc[index], *(sheet.pictures[name][index] for name in COHORT_PICTURES)
+    spacing = (row["spacing_y"], row["spacing_x"])
     axes.set_axis_on()
-    volumes.show_slice(axes, image[level], spacing, config.working.window)
+    volumes.show_slice(axes, image, spacing, config.working.window)
     axes.set_anchor("NW")
-    codes = {name: code for code, name in volumes.code_names(case).items()}
+    codes = class_codes(config.organs)
     for organ, color in style.organ_colors(config.organs).items():
-        tumor = label[level] == codes.get(tumor_of(organ), -1)
+        tumor = label == codes[tumor_of(organ)]
         # The tumor belongs to its organ, so that the organ's outline runs around it.
-        volumes.outline(axes, tumor | (label[level] == codes.get(organ, -1)), spacing, color)
+        volumes.outline(axes, tumor | (label == codes[organ]), spacing, color)
         volumes.outline(axes, tumor, spacing, style.TUMOR)
-    contents = CONTENTS[config.task]
-    volumes.scale_bar(axes, contents.scale_mm)
-    axes.set_title(case[contents.shown_by], fontsize=7)
-    if first:
-        style.title(axes, "e", case[contents.shown_by])
+    volumes.scale_bar(axes, CONTENTS[config.task].scale_mm)
+    axes.set_title(style.readable(row["name"]), fontsize=7)
+    if index == 0:
+        style.title(axes, "e", style.readable(row["name"]))
         _contour_legend(axes, config)
 
 
@@ -249,12 +249,3 @@ def _contour_legend(axes: "Axes", config: Config) -> None:
     ]
     handles.append(Line2D([], [], color=style.TUMOR, linewidth=2, label="tumor"))
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-
-
-def slice_to_show(case: Mapping, table: str | Path, label: np.ndarray) -> int:
-    """The middle slice of the largest tumor, or else of the labeled structures."""
-    lesions = volumes.tumor_lesions(case, table)
-    if len(lesions):
-        largest = lesions[np.argmax(lesions[:, 1])]
-        return volumes.lesion_center(case, table, largest)[0]
-    return volumes.center_of(label > 0, (0, 0, 0))[0]

@@ -9,6 +9,8 @@ from freetumor.core.config import Config
 from freetumor.core.tables import read_table
 from freetumor.evaluation.classification import CONFUSION
 from freetumor.figures import style
+from freetumor.figures.answers import count
+from freetumor.figures.captions import Facts, caption
 from freetumor.figures.highlights import highlighted
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def plot_confusion(config: Config, confusion: str | Path, output: str | Path) ->
     Args:
         config: the study.
         confusion: table of ``evaluation.classification.CONFUSION``.
-        output: path of the PNG; PDF and CSV are written beside it.
+        output: path of the PNG; PDF, CSV and caption are written beside it.
     """
     table = mean_counts(read_table(confusion, CONFUSION))
     table = table[table["arm"].isin(highlighted(config))]
@@ -39,8 +41,9 @@ def plot_confusion(config: Config, confusion: str | Path, output: str | Path) ->
             style.say_empty(panels[0, 1], "no classifications")
         for index, (axes, arm) in enumerate(zip(panels.flat, arms, strict=False)):
             _draw_matrix(axes, config, table[table["arm"] == arm], first=index % PER_ROW == 0)
-            style.title(axes, chr(ord("a") + index), arm + (" (baseline)" if arm == config.compared[0] else ""))
-        style.save(figure, output, table)
+            style.title(axes, chr(ord("a") + index), style.readable(arm) + (" (baseline)" if arm == config.compared[0] else ""))
+        cases = round(table.groupby("arm")["count"].sum().max()) if arms else 0
+        style.save(figure, output, table, caption("confusion", Facts(config, n=f"{count(cases, 'test case')} per arm")))
 
 
 def mean_counts(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -58,9 +61,9 @@ def _draw_matrix(axes: "Axes", config: Config, table: "pd.DataFrame", first: boo
     )
     axes.set_axis_on()
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1.15)
-    for (i, j), count in np.ndenumerate(counts):
+    for (i, j), found in np.ndenumerate(counts):
         color = "white" if shares[i, j] > 0.6 else style.INK
-        number = f"{count:.1f}".removesuffix(".0")
+        number = f"{found:.1f}".removesuffix(".0")
         share = "–" if np.isnan(shares[i, j]) else f"{100 * shares[i, j]:.0f} %"
         axes.text(j, i - 0.1, number, ha="center", va="center", color=color, fontsize=8)
         axes.text(j, i + 0.22, share, ha="center", va="center", color=color, fontsize=6)

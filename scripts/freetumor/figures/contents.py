@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from freetumor.core.config import Config
 from freetumor.core.labels import organ_of
 from freetumor.figures import style
-from freetumor.figures.flow import annotation, roles
+from freetumor.figures.flow import annotation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,6 @@ class Contents:
         groups: groups of lesions, in order.
         title: of the panel of sizes.
         label: of its axis.
-        shown_by: column whose values have an example each.
         scale_mm: length of the scale bar of the examples.
     """
 
@@ -39,7 +38,6 @@ class Contents:
     groups: Callable[[Config], list[str]]
     title: str
     label: str
-    shown_by: str
     scale_mm: float
 
     def color(self, config: Config, group: str) -> str:
@@ -69,7 +67,6 @@ CONTENTS = {
         lambda config: config.organs,
         "Tumor volume per case",
         "tumor volume (mL); line: median",
-        "source",
         50.0,
     ),
     "classification": Contents(
@@ -80,21 +77,6 @@ CONTENTS = {
         lambda config: config.categories,
         "Lesion diameter",
         "lesion diameter (mm); line: median",
-        "category",
         10.0,
     ),
 }
-
-
-def example_cases(config: Config, table: "pd.DataFrame") -> list[dict]:
-    """One used case per source or category: the one with the median size of its lesion, or else the first with organs."""
-    contents = CONTENTS[config.task]
-    used = table[roles(table).isin(["development", "pool", "external"]) & (table["organs"].ne("") | table["category"].ne(""))]
-    order = {"source": [source.name for source in config.sources], "category": config.categories}[contents.shown_by]
-    examples = []
-    for name in style.ordered(used[contents.shown_by], order):
-        here = used[used[contents.shown_by] == name]
-        lesions = here[here["case_id"].isin(contents.sized(here)["case_id"])].sort_values([contents.size, "case_id"])
-        chosen = lesions.iloc[len(lesions) // 2] if len(lesions) else here.sort_values("case_id").iloc[0]
-        examples.append(chosen.to_dict())
-    return examples

@@ -10,6 +10,7 @@ from freetumor.core.tables import read_table
 from freetumor.evaluation.curves import CLASSIC, CURVES, SELECTION
 from freetumor.evaluation.selection import SELECTIONS
 from freetumor.figures import style
+from freetumor.figures.captions import Facts, caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +28,12 @@ def plot_curves(config: Config, curves: str | Path, selections: str | Path, outp
         config: the study.
         curves: table of ``evaluation.curves.CURVES``.
         selections: table of ``evaluation.selection.SELECTIONS``.
-        output: path of the PNG; PDF and CSV are written beside it.
+        output: path of the PNG; PDF, CSV and caption are written beside it.
     """
     table = place_selections(read_table(curves, CURVES), read_table(selections, SELECTIONS))
     kinds = style.ordered(table["kind"], [CLASSIC, *config.synthesizers])
     with style.styled():
-        figure = style.new_figure(120.0, 82)
+        figure = style.new_figure(style.MIDDLE, 82)
         axes = figure.subplots()
         if table.empty:
             style.say_empty(axes, "no classifications")
@@ -45,7 +46,11 @@ def plot_curves(config: Config, curves: str | Path, selections: str | Path, outp
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axes.grid(axis="y")
             figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        style.save(figure, output, table)
+        style.save(figure, output, table, caption("curves", Facts(config, n=_counts(table))))
+
+
+def _counts(table: pd.DataFrame) -> str:
+    return f"{table['n'].max():,} test cases, {table['seeds'].max()} seeds" if len(table) else "0 test cases"
 
 
 def place_selections(curves: pd.DataFrame, selections: pd.DataFrame) -> pd.DataFrame:
@@ -77,4 +82,6 @@ def _draw_selections(axes: "Axes", config: Config, table: pd.DataFrame) -> None:
         color = style.CYCLE[-1 - index % len(style.CYCLE)]
         axes.vlines(row.added, 100 * row.ci_low, 100 * row.ci_high, color=color, linewidth=1.2, alpha=0.6)
         look = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": color, "markeredgewidth": 1.4, "zorder": 5}
-        axes.plot(row.added, 100 * row.accuracy, MARKS[by], linestyle="none", label=f"{row.arm} ({WAYS[by]})", **look)
+        axes.plot(
+            row.added, 100 * row.accuracy, MARKS[by], linestyle="none", label=f"{style.readable(row.arm)} ({WAYS[by]})", **look
+        )

@@ -12,11 +12,11 @@ from freetumor.core.tables import LESIONS, SCORES, SUMMARY, read_table
 from freetumor.evaluation.metrics import EARLY
 from freetumor.evaluation.tasks import TASKS
 from freetumor.figures import style
+from freetumor.figures.captions import Facts, caption
+from freetumor.figures.style import SPLITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SPLITS = {"development": "cross-validation", "external": "external cases"}
 
 
 def plot_differences(config: Config, scores: str | Path, lesions: str | Path, summary: str | Path, output: str | Path) -> None:
@@ -27,7 +27,7 @@ def plot_differences(config: Config, scores: str | Path, lesions: str | Path, su
         scores: table of ``core.tables.SCORES``.
         lesions: table of ``core.tables.LESIONS``, for the early lesions of each case.
         summary: table of ``core.tables.SUMMARY``, from which means and intervals are taken.
-        output: path of the PNG; PDF and CSV are written beside it.
+        output: path of the PNG; PDF, CSV and caption are written beside it.
     """
     comparisons = drawn_comparisons(config, read_table(summary, SUMMARY))
     values = pd.concat([read_table(scores, SCORES), early_scores(config, read_table(lesions, LESIONS))], ignore_index=True)
@@ -37,7 +37,7 @@ def plot_differences(config: Config, scores: str | Path, lesions: str | Path, su
     lines = max((len(_lines(comparisons, split)) for split in splits), default=1)
     with style.styled():
         rows, columns = max(1, len(splits)), max(1, len(metrics))
-        figure = style.new_figure(style.DOUBLE if columns > 1 else 120.0, (9.5 * lines + 19) * rows + 3)
+        figure = style.new_figure(style.DOUBLE if columns > 1 else style.MIDDLE, (9.5 * lines + 19) * rows + 3)
         panels = figure.subplots(rows, columns, squeeze=False)
         if comparisons.empty:
             style.say_empty(panels[0, 0], "no comparisons: the study has one arm")
@@ -46,7 +46,12 @@ def plot_differences(config: Config, scores: str | Path, lesions: str | Path, su
             axes, split, metric = panels[row, column], splits[row], metrics[column]
             _draw_panel(axes, config, cases, comparisons, split, metric, first=column == 0)
             style.title(axes, chr(ord("a") + index), _panel_title(metric, split))
-        style.save(figure, output, difference_numbers(cases, comparisons))
+        style.save(
+            figure,
+            output,
+            difference_numbers(cases, comparisons),
+            caption("differences", Facts(config, comparisons=comparisons)),
+        )
 
 
 def drawn_comparisons(config: Config, summary: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +126,7 @@ def _draw_panel(
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=6)
     better = "← better" if (means["better"] == "lower").any() else "better →"
-    axes.set_xlabel(f"difference from {config.recognition.arms[0]}, {better}")
+    axes.set_xlabel(f"difference from {style.readable(config.recognition.arms[0])}, {better}")
 
 
 def _panel_title(metric: str, split: str) -> str:
@@ -152,11 +157,11 @@ def _draw_mean(axes: "Axes", place: int, row: object, color: str) -> None:
     interval = f"[{row.ci_low:+.3f}, {row.ci_high:+.3f}]" if np.isfinite(row.ci_low) else "no interval"
     text = f"{row.difference:+.3f}\n{interval}\nn = {row.n}".replace("-", "−")
     where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    axes.annotate(text, (1, place), (5, 0), va="center", fontsize=5.5, color=style.MUTED, **where)
+    axes.annotate(text, (1, place), (5, 0), va="center", fontsize=style.SMALL, color=style.MUTED, **where)
 
 
 def _line_names(lines: Sequence[tuple[str, str]]) -> list[str]:
     """The arm, under its structure if there are several structures."""
     if len({structure for structure, _ in lines}) <= 1:
-        return [arm for _, arm in lines]
-    return [f"{arm}\n({style.structure_name(structure)})" for structure, arm in lines]
+        return [style.readable(arm) for _, arm in lines]
+    return [f"{style.readable(arm)}\n({style.structure_name(structure)})" for structure, arm in lines]

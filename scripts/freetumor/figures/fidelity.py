@@ -8,8 +8,10 @@ import numpy as np
 
 from freetumor.core.config import Config
 from freetumor.core.tables import read_table
-from freetumor.evaluation.fidelity import FIDELITY
+from freetumor.evaluation.fidelity_table import FIDELITY
 from freetumor.figures import style
+from freetumor.figures.answers import count
+from freetumor.figures.captions import Facts, caption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +34,7 @@ def plot_fidelity(config: Config, tables: Sequence[str | Path], output: str | Pa
     Args:
         config: the study.
         tables: tables of ``evaluation.fidelity.FIDELITY``, of any number of folds and synthesizers.
-        output: path of the PNG; PDF and CSV are written beside it.
+        output: path of the PNG; PDF, CSV and caption are written beside it.
     """
     import pandas as pd
 
@@ -54,7 +56,15 @@ def plot_fidelity(config: Config, tables: Sequence[str | Path], output: str | Pa
             axes.set_yticklabels([])
         if measures:
             figure.legend(*_legend(panels[0, 0]), loc="outside lower center", ncols=len(names) + 1)
-        style.save(figure, output, fidelity_numbers(table))
+        folds = count(table["fold"].nunique(), "fold")
+        n = f"{_range(table['n_synthetic'])} synthetic and {_range(table['n_real'])} real images per category and fold; {folds}"
+        style.save(figure, output, fidelity_numbers(table), caption("fidelity", Facts(config, n=n)))
+
+
+def _range(numbers: "pd.Series") -> str:
+    """``5 to 8``, or ``5`` if all are the same."""
+    low, high = int(numbers.min()), int(numbers.max())
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def fidelity_numbers(table: "pd.DataFrame") -> "pd.DataFrame":

@@ -1,7 +1,11 @@
-"""Building HTML without a way to forget escaping: text becomes markup only through :func:`element`."""
+"""Building HTML without a way to forget escaping: text becomes markup only through :func:`element`.
+
+The look of a page, and what its one script does, is in ``page``.
+"""
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +16,18 @@ class Html(str):
     """Markup that is already safe. Any other text is escaped when it becomes a child or an attribute."""
 
     __slots__ = ()
+
+
+class Section(Html):
+    """A part of a page that can be linked to.
+
+    Attributes:
+        title: its heading.
+        anchor: its id.
+    """
+
+    title: str
+    anchor: str
 
 
 def element(name: str, /, *children: object, **attributes: str) -> Html:
@@ -46,7 +62,7 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]],
         caption: what the table holds.
         header: names of the columns.
         rows: cells.
-        numeric: columns that are aligned to the right.
+        numeric: columns of numbers: they are aligned to the right, and the script of the page sorts them by value.
     """
     right = set(numeric)
 
@@ -70,73 +86,31 @@ def breakable(text: str) -> Html:
 
 
 def picture(path: str | Path, alternative: str, caption: object, number: int) -> Html:
-    """A PNG inside the page, with its caption."""
+    """A PNG inside the page, with its caption; the script of the page enlarges it on a click or a key."""
     data = base64.b64encode(Path(path).read_bytes()).decode()
     image = element("img", src=f"data:image/png;base64,{data}", alt=alternative)
+    opener = element("button", image, type="button", class_="zoom", aria_label=f"Enlarge figure {number}")
     words = element("figcaption", element("strong", f"Figure {number}. "), caption)
-    return element("figure", image, words, id=f"figure-{Path(path).stem}")
+    return element("figure", opener, words, id=f"figure-{Path(path).stem}")
 
 
-def section(title: str, *children: object) -> Html:
-    """A part of the page under a heading."""
-    return element("section", element("h2", title), *children)
+def anchor_of(title: str) -> str:
+    """``Claimed and reproduced`` → ``claimed-and-reproduced``."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def section(title: str, *children: object) -> Section:
+    """A part of the page under a heading, which its anchor is made from."""
+    found = Section(element("section", element("h2", title), *children, id=anchor_of(title)))
+    found.title, found.anchor = title, anchor_of(title)
+    return found
 
 
 def folded(summary: str, *children: object) -> Html:
-    """Content behind a line that opens it; open on paper."""
+    """Content behind a line that opens it; printed only if it is open."""
     return element("details", element("summary", summary), *children)
 
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1d2125; --paper: #ffffff; --soft: #f4f5f6; --line: #d8dbdf; --muted: #59616a;
-  --gain: #00674d; --loss: #a63c00; --accent: #00558a; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --paper: #15181b; --soft: #1f2429; --line: #3a4149;
-  --muted: #a4adb6; --gain: #4fd3ab; --loss: #ff9d66; --accent: #7cc4f2; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main, header, footer { max-width: 66rem; margin: 0 auto; padding: 0 1.25rem; }
-header { padding-top: 2.5rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.3rem; margin: 2.6rem 0 .7rem; padding-top: .6rem; border-top: 1px solid var(--line); }
-p, li { max-width: 46rem; }
-.muted, figcaption, caption { color: var(--muted); }
-.answer { background: var(--soft); border-left: 4px solid var(--accent); padding: .9rem 1.2rem; border-radius: 4px; }
-.answer p:first-child { margin-top: 0; } .answer :last-child { margin-bottom: 0; }
-.facts { display: flex; flex-wrap: wrap; gap: .4rem 1.6rem; margin: .8rem 0 1.4rem; padding: 0; list-style: none; }
-.facts strong { font-variant-numeric: tabular-nums; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; min-width: 32rem; }
-caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; }
-th, td { text-align: left; vertical-align: top; padding: .34rem .7rem .34rem 0; border-bottom: 1px solid var(--line); }
-thead th { border-bottom: 2px solid var(--line); white-space: nowrap; }
-tbody th { font-weight: 600; }
-td.number, th.number { text-align: right; white-space: nowrap; }
-.gain { color: var(--gain); font-weight: 600; } .loss { color: var(--loss); font-weight: 600; }
-figure { margin: 1.6rem 0 2.4rem; }
-figure img { display: block; width: 100%; max-width: 58rem; height: auto; background: #fff; padding: .6rem;
-  border: 1px solid var(--line); border-radius: 4px; }
-figcaption { font-size: .9rem; max-width: 52rem; margin-top: .6rem; }
-figcaption strong { color: var(--ink); }
-details { margin: .8rem 0; } summary { cursor: pointer; font-weight: 600; }
-pre { background: var(--soft); padding: .8rem 1rem; overflow-x: auto; font-size: .8rem; line-height: 1.45; border-radius: 4px; }
-code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92em; overflow-wrap: anywhere; }
-footer { margin: 3rem auto 2rem; color: var(--muted); font-size: .85rem; }
-@media print {
-  body { font-size: 10pt; } h2 { break-after: avoid; } figure, tr, .answer { break-inside: avoid; }
-  .scroll { overflow: visible; } pre { white-space: pre-wrap; }
-  details:not([open])::details-content { content-visibility: visible; block-size: auto; }
-}
-"""
-
-
-def page(title: str, *children: object) -> Html:
-    """A whole document."""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", title),
-        element("style", Html(STYLE)),
-    )
-    return Html("<!DOCTYPE html>\n" + element("html", head, element("body", *children), lang="en") + "\n")
+def link(text: object, target: str) -> Html:
+    """A link within the page, or to a file beside it."""
+    return element("a", text, href=target)

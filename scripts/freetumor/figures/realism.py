@@ -8,8 +8,10 @@ import numpy as np
 
 from freetumor.core.config import Config
 from freetumor.core.tables import read_table
-from freetumor.evaluation.realism import NOT_ENOUGH, PROFILES, REALISM
+from freetumor.evaluation.realism_tables import NOT_ENOUGH, PROFILES, REALISM
 from freetumor.figures import style
+from freetumor.figures.answers import count
+from freetumor.figures.captions import Facts, caption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +42,7 @@ def plot_realism(config: Config, realism: str | Path, profiles: str | Path, outp
         config: the study.
         realism: table of ``evaluation.realism.REALISM``.
         profiles: table of ``evaluation.realism.PROFILES``.
-        output: path of the PNG; PDF and CSV are written beside it.
+        output: path of the PNG; PDF, CSV and caption are written beside it.
     """
     numbers, lines = read_table(realism, REALISM), read_table(profiles, PROFILES)
     names = style.ordered(numbers["synthesizer"], [*config.banks, *config.synthesizers])
@@ -63,7 +65,8 @@ def plot_realism(config: Config, realism: str | Path, profiles: str | Path, outp
         _draw_distributions(parts[1], numbers, organs, names, colors)
         _draw_verdicts(parts[2], numbers, organs, names, colors)
         _legend(parts[3], names, colors)
-        style.save(figure, output, realism_numbers(numbers, lines))
+        n = _counts(numbers)
+        style.save(figure, output, realism_numbers(numbers, lines), caption("realism", Facts(config, n=n)))
 
 
 def realism_numbers(numbers: "pd.DataFrame", profiles: "pd.DataFrame") -> "pd.DataFrame":
@@ -72,6 +75,17 @@ def realism_numbers(numbers: "pd.DataFrame", profiles: "pd.DataFrame") -> "pd.Da
 
     profiles = profiles.assign(measure="profile_hu", statistic="mean", note="")
     return pd.concat([numbers, profiles], ignore_index=True)
+
+
+def _counts(numbers: "pd.DataFrame") -> str:
+    """Painted and real lesions of all organs, as they were before they were matched by size."""
+    all_sizes = numbers[numbers["measure"] == "diameter_mm"].groupby(["synthesizer", "organ"]).first()
+    if all_sizes.empty:
+        return "0 lesions"
+    painted = all_sizes.groupby("synthesizer")["n"].sum()
+    parts = [f"{style.readable(name)} {count(int(n), 'lesion')}" for name, n in painted.items()]
+    real = all_sizes.groupby("organ")[["n_real", "patients_real"]].max().sum()
+    return f"{', '.join(parts)}; {count(int(real['n_real']), 'real lesion')} of {int(real['patients_real'])} patients"
 
 
 def _draw_profiles(
@@ -94,7 +108,8 @@ def _draw_profiles(
         _same_heights([axes for axes in shown if axes.has_data()])
         for place, axes in enumerate(shown):
             axes.set_title(f"{style.readable(names[place])}, {style.readable(organ)}")
-            if place % columns == 0:
+            first = not any(other.has_data() for other in shown[place - place % columns : place])
+            if first and axes.has_data():
                 axes.set_ylabel("mean HU")
             else:
                 axes.tick_params(labelleft=False)
@@ -126,7 +141,9 @@ def _draw_profile(axes: "Axes", numbers: "pd.DataFrame", profiles: "pd.DataFrame
     axes.plot(place, here["reference"], color=style.BASELINE)
     axes.fill_between(place, here["ci_low"], here["ci_high"], color=color, alpha=0.25, linewidth=0)
     axes.plot(place, here["value"], color=color)
-    axes.annotate(counts, (1, 0), (-2, 3), xycoords="axes fraction", textcoords="offset points", ha="right", fontsize=5.8)
+    axes.annotate(
+        counts, (1, 0), (-2, 3), xycoords="axes fraction", textcoords="offset points", ha="right", fontsize=style.SMALL
+    )
     axes.set(xlim=(-12, 12), xticks=[-12, -6, 0, 6, 12])
 
 
@@ -212,7 +229,7 @@ def _draw_floor(axes: "Axes", place: float, row: "pd.Series | None") -> None:
 def _say(axes: "Axes", place: float, text: str) -> None:
     """A word in a row that has no number."""
     where = ("axes fraction", "data")
-    axes.annotate(text, (0.02, place), xycoords=where, va="center", fontsize=5.2, color=style.MUTED)
+    axes.annotate(text, (0.02, place), xycoords=where, va="center", fontsize=style.SMALL, color=style.MUTED)
 
 
 def _find(numbers: "pd.DataFrame", organ: str, name: str, measure: str, statistic: str) -> "pd.Series | None":

@@ -1,55 +1,37 @@
 """The report: one page that holds the answer, the tables, the figures, and how to make them again."""
 
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
-from freetumor.core.files import read_json, write_text
+from freetumor.core.files import write_text
 from freetumor.core.tables import CASES, QUARANTINE, SUMMARY, read_table
 from freetumor.evaluation.arms import ARMS
 from freetumor.evaluation.comparisons import PRIMARY
 from freetumor.evaluation.sizes import SIZES
-from freetumor.figures.answers import (
-    GAIN,
-    LOSS,
-    cautions,
-    count,
-    excludes_zero,
-    is_primary,
-    opening,
-    p_value,
-    percent,
-    plain,
-    sentence,
-    signed,
-    test_names,
-    verdict,
-)
-from freetumor.figures.captions import Facts, caption
-from freetumor.figures.differences import SPLITS, drawn_comparisons
-from freetumor.figures.flow import Flow, participant_flow, quarantine_reasons
-from freetumor.figures.html import Html, element, folded, page, picture, section, table
+from freetumor.figures.answers import cautions, count, opening, sentence
+from freetumor.figures.checklist import checklist_section
+from freetumor.figures.differences import drawn_comparisons
+from freetumor.figures.flow import Flow, participant_flow
+from freetumor.figures.fragments import NOT_TESTED, Caption, read_caption
+from freetumor.figures.html import Section, element, picture, section
+from freetumor.figures.page import page
 from freetumor.figures.report_arms import arms_section, means_section
-from freetumor.figures.report_classification import classification_sections
-from freetumor.figures.style import metric_name, readable, structure_name
-from freetumor.preprocessing.quarantine import REFUSALS
+from freetumor.figures.report_cases import cases_section
+from freetumor.figures.report_claims import claims_section
+from freetumor.figures.report_classification import classification_section
+from freetumor.figures.report_comparisons import comparisons_section
+from freetumor.figures.report_provenance import provenance_section, reproduce_section
+from freetumor.figures.report_tables import tables_sections
+from freetumor.figures.style import readable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Facts of a job's provenance that are the same whenever the study is run again on the same machine.
-LASTING = ("commit", "python", "machine", "gpu", "threads")
-FLOW = "Flow of cases: entered = quarantined + excluded + used; used = development + pool + external"
-SAME_AGAIN = (
-    "Paths of local data are left out of it. Tables and figures come out byte for byte the same on the same kind of device "
-    "with the same number of torch threads."
-)
+FOOTER = "Written by the rule that builds the report, from the tables of this study alone. The page fetches nothing."
 
 
 def build_report(
@@ -63,6 +45,10 @@ def build_report(
     output: str | Path,
     provenance: Sequence[str | Path] = (),
     classification: str | Path | None = None,
+    tables: Sequence[str | Path] = (),
+    claims: str | Path | None = None,
+    checklist: str | Path | None = None,
+    cards: str | Path | None = None,
 ) -> None:
     """Write the report of a study. Its bytes depend on the inputs alone.
 
@@ -73,52 +59,62 @@ def build_report(
         sizes: table of sensitivity by size.
         cases: table of ``core.tables.CASES``.
         quarantine: table of ``core.tables.QUARANTINE``.
-        figures: PNG files, in order.
+        figures: PNG files, in order; the caption ``<name>.md`` lies beside each.
         output: path of the HTML file.
         provenance: provenance files of training jobs.
-        classification: of a classification, table of its rates; ``selections.csv`` and ``claims.csv`` lie beside it.
+        classification: of a classification, table of its rates; ``selections.csv`` lies beside it.
+        tables: further tables of the evaluation, of those that ``report_tables.EXTRAS`` names.
+        claims: published beside measured numbers.
+        checklist: the answered reporting checklist.
+        cards: table of the model cards.
 
     Raises:
-        UserError: if a figure is missing.
+        UserError: if a figure or its caption is missing, a table is unknown, or the checklist points to a missing section.
     """
     comparisons = read_table(summary, SUMMARY)
     drawn = drawn_comparisons(config, comparisons)
-    lost = read_table(quarantine, QUARANTINE)
-    flow = participant_flow(read_table(cases, CASES), lost)
-    facts = Facts(config, flow, drawn, read_table(sizes, SIZES))
-    title = config.title or f"Study {config.study}"
-    body = [
-        element("header", element("h1", title), element("p", f"Study {config.study}", class_="muted")),
-        element(
-            "main",
-            _answer(config, drawn, flow),
-            _comparisons(config, comparisons),
-            classification_sections(config, classification) if classification else [],
-            _figures(figures, facts),
-            means_section(config, read_table(arms, ARMS), facts.sizes),
-            _participants(flow, lost),
-            arms_section(config),
-            _provenance(provenance),
-            _reproduce(config),
-        ),
-        element("footer", element("p", "Written by the rule that builds the report, from the tables of this study alone.")),
+    counted, lost = read_table(cases, CASES), read_table(quarantine, QUARANTINE)
+    flow = participant_flow(counted, lost)
+    sections = [
+        _answer(config, drawn, flow),
+        comparisons_section(config, comparisons),
+        *([classification_section(config, classification)] if classification else []),
+        _figures(figures),
+        *tables_sections(config, tables),
+        means_section(config, read_table(arms, ARMS), read_table(sizes, SIZES)),
+        *([claims_section(config, claims)] if claims else []),
+        cases_section(config, counted, flow, lost),
+        arms_section(config),
+        _limits(config, drawn),
+        *([checklist_section(checklist)] if checklist else []),
+        provenance_section(config, provenance, cards),
+        reproduce_section(config),
     ]
-    write_text(output, page(title, *body))
+    whole = page(config.title or f"Study {config.study}", f"Study {config.study}", sections, FOOTER)
+    _check_links(whole, checklist)
+    write_text(output, whole)
 
 
-def _answer(config: Config, drawn: "pd.DataFrame", flow: Flow) -> Html:
+def _check_links(whole: str, source: str | Path | None) -> None:
+    """Every link within the page must lead somewhere."""
+    dead = sorted(set(re.findall(r'href="#([^"]+)"', whole)).difference(re.findall(r' id="([^"]+)"', whole)))
+    if dead:
+        raise UserError(f"{source}: the page has no section '{dead[0]}'")
+
+
+def _answer(config: Config, drawn: "pd.DataFrame", flow: Flow) -> Section:
     confidence = config.evaluation.confidence
+    counted = (("arm", config.recognition.arms), ("fold", config.folds), ("seed", config.recognition.seeds))
     several = drawn["structure"].nunique() > 1
     by_arm = []
-    for arm in dict.fromkeys(drawn["arm"]):
-        rows = drawn[drawn["arm"] == arm].sort_values("family", kind="stable")
+    primary = drawn[drawn["family"] == PRIMARY]
+    for arm in dict.fromkeys(primary["arm"]):
+        rows = primary[primary["arm"] == arm]
         sentences = [element("li", sentence(row, confidence, several), ".") for row in rows.itertuples()]
         by_arm.append(element("li", element("strong", arm), element("ul", sentences)))
     facts = [
         (f"{flow.analyzed:,}", "cases used"),
-        (str(len(config.recognition.arms)), "arms"),
-        (str(len(config.folds)), "folds"),
-        (str(len(config.recognition.seeds)), "seeds"),
+        *(tuple(count(len(things), noun).split(" ", 1)) for noun, things in counted),
         (", ".join(map(readable, config.organs)), "organs" if len(config.organs) > 1 else "only"),
         *([(", ".join(map(readable, config.categories)), "categories")] if config.categories else []),
     ]
@@ -131,108 +127,30 @@ def _answer(config: Config, drawn: "pd.DataFrame", flow: Flow) -> Html:
     )
 
 
-def _comparisons(config: Config, comparisons: "pd.DataFrame") -> Html:
-    primary = comparisons["family"] == PRIMARY
-    parts = [element("p", "The study has no primary comparison.")]
-    if primary.any():
-        parts = [_comparison_table(config, "Primary comparisons, p adjusted by Holm's method", comparisons[primary])]
-    if (~primary).any():
-        others = _comparison_table(config, "Secondary comparisons, not corrected", comparisons[~primary])
-        parts.append(folded(f"Secondary comparisons ({(~primary).sum()})", others))
-    return section("Comparisons", *parts)
-
-
-def _comparison_table(config: Config, name: str, rows: "pd.DataFrame") -> Html:
-    """One line per comparison; what all lines share is said in the caption instead of in a column."""
-    confidence = config.evaluation.confidence
-    shared = [column for column in ("structure", "split") if rows[column].nunique() == 1]
-    naming = {"structure": ("Structure", structure_name), "split": ("Test cases", lambda split: SPLITS.get(split, split))}
-    own = [column for column in naming if column not in shared]
-    header = ["Arm", "Metric", *(naming[column][0] for column in own), "Mean", "Baseline", "Difference"]
-    header += [f"{percent(confidence)} CI", "p", "Adjusted p", "n (patients; trainings)", "Verdict"]
-    body = []
-    for row in rows.itertuples():
-        limits = f"{plain(row.ci_low)} to {plain(row.ci_high)}" if math.isfinite(row.ci_low) else "–"
-        what = metric_name(row.metric) + (" (lower is better)" if row.better == "lower" else "")
-        places = [naming[column][1](getattr(row, column)) for column in own]
-        numbers = [plain(row.mean), plain(row.mean_baseline), signed(row.difference), limits, _p(row.p), _p(row.p_adjusted)]
-        units = f"{row.n} ({row.patients}; {row.trainings})"
-        body.append([row.arm, what, *places, *numbers, units, _verdict(row, confidence)])
-    said = ", ".join([naming[column][1](rows[column].iloc[0]) for column in shared])
-    place = f" ({said})" if said else ""
-    tests, baseline = test_names(rows["test"]), rows["baseline"].iloc[0]
-    note = f"{name}{place}. Test: {tests}. Differences are arm minus {baseline}."
-    return table(note, header, body, numeric=range(2 + len(own), len(header) - 1))
-
-
-def _p(value: float) -> str:
-    return p_value(value).removeprefix("= ") if math.isfinite(value) else "–"
-
-
-def _verdict(row: object, confidence: float) -> object:
-    if not is_primary(row):
-        return "interval excludes 0" if excludes_zero(row) else "interval includes 0"
-    found = verdict(row, confidence)
-    return element("span", f"{found} shown", class_=found) if found in (GAIN, LOSS) else found
-
-
-def _figures(figures: Sequence[str | Path], facts: Facts) -> Html:
+def _figures(figures: Sequence[str | Path]) -> Section:
     shown = []
     for number, path in enumerate(map(Path, figures), 1):
         if not path.is_file():
             raise UserError(f"{path}: figure not found")
-        words = caption(path.stem, facts)
+        words = read_caption(path.with_suffix(".md"))
         source = element("span", " Numbers: ", element("code", f"figures/{path.stem}.csv"), ".")
-        shown.append(picture(path, words.alternative, [element("strong", words.title), " ", words.text, source], number))
+        text = [element("strong", words.title), " ", words.text, " ", _tested(words), source]
+        shown.append(picture(path, words.alternative, text, number))
     return section("Figures", *shown)
 
 
-def _participants(flow: Flow, lost: "pd.DataFrame") -> Html:
-    parts = [table(FLOW, ("Step", "Cases"), flow.rows(), [1])]
-    reasons = quarantine_reasons(lost)
-    if len(reasons):
-        rows = [(row.code, row.stage, row.cases, REFUSALS.get(row.code, "")) for row in reasons.itertuples()]
-        header = ("Code", "Stage", "Cases", "Meaning")
-        parts.append(table("Why cases were put into quarantine (quarantine.tsv names each of them)", header, rows, [2]))
-    else:
-        parts.append(element("p", "No case was put into quarantine."))
-    return section("Cases", *parts)
+def _tested(words: Caption) -> str:
+    """What one must know to judge the numbers of a figure, in a line."""
+    tests = [] if words.test == NOT_TESTED else [f"intervals and tests: {words.test}, {words.sides}"]
+    tests += [] if words.correction == NOT_TESTED else [f"correction: {words.correction}"]
+    return "; ".join([f"n: {words.n}", f"unit: {words.unit}", *tests]) + "."
 
 
-def _provenance(paths: Sequence[str | Path]) -> Html:
-    found: dict[str, set[str]] = {}
-    for path in paths:
-        facts = read_json(path)
-        lasting = {name: facts.get(name) for name in LASTING} | facts.get("versions", {})
-        for name, value in lasting.items():
-            if value not in (None, ""):
-                found.setdefault(name, set()).add(str(value))
-    if not found:
-        return section("Provenance", element("p", "No provenance files were given to this report."))
-    rows = [(name, ", ".join(sorted(values))) for name, values in found.items()]
-    return section(
-        "Provenance", table(f"Software and hardware of {count(len(paths), 'training job')}", ("Fact", "Value"), rows)
-    )
-
-
-def _reproduce(config: Config) -> Html:
-    settings = yaml.safe_dump(without_local_paths(config.model_dump(mode="json")), sort_keys=False, width=110)
-    command = ".venv/bin/snakemake --cores 4 --configfile study.yaml report"
-    return section(
-        "How to make this again",
-        element("p", "The configuration below is complete. Save it as ", element("code", "study.yaml"), " and run:"),
-        element("pre", element("code", command)),
-        element("p", SAME_AGAIN),
-        folded("Configuration", element("pre", element("code", settings))),
-    )  # fmt: skip
-
-
-def without_local_paths(value: Any) -> Any:
-    """Replace absolute paths, which say where somebody keeps patient data, in a configuration."""
-    if isinstance(value, dict):
-        return {key: without_local_paths(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [without_local_paths(inner) for inner in value]
-    if isinstance(value, str) and re.match(r"/|~|[A-Za-z]:[\\/]", value):
-        return "LOCAL_PATH"
-    return value
+def _limits(config: Config, drawn: "pd.DataFrame") -> Section:
+    found = [
+        *cautions(config, drawn),
+        "A network knows the organs, the spacing and the window that it was trained with, and nothing else.",
+        "Outside the painted voxels a scan with painted tumors is the scan of its patient; handle it as the original.",
+    ]
+    use = element("p", element("strong", "Intended use. "), config.reporting.intended_use)
+    return section("Limits", use, element("ul", [element("li", text) for text in found]))

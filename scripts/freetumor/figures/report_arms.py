@@ -6,15 +6,14 @@ from freetumor.core.config import Config
 from freetumor.evaluation.curves import added_samples
 from freetumor.evaluation.tasks import TASKS
 from freetumor.figures.answers import listing, percent, plain
-from freetumor.figures.differences import SPLITS
-from freetumor.figures.html import Html, folded, section, table
-from freetumor.figures.style import metric_name, structure_name
+from freetumor.figures.html import Section, folded, section, table
+from freetumor.figures.style import SPLITS, metric_name, structure_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def arms_section(config: Config) -> Html:
+def arms_section(config: Config) -> Section:
     """What each arm trains on, and what each selection chooses from."""
     header, row = DESCRIPTIONS[config.task]
     rows = [
@@ -31,7 +30,7 @@ def arms_section(config: Config) -> Html:
     return section("Arms", *parts)
 
 
-def means_section(config: Config, arms: "pd.DataFrame", sizes: "pd.DataFrame") -> Html:
+def means_section(config: Config, arms: "pd.DataFrame", sizes: "pd.DataFrame") -> Section:
     """Means of every arm on the overall structure, and the share of lesions found by size."""
     task = TASKS[config.task]
     arms = arms[arms["metric"].isin(task.compared) & (arms["structure"] == task.overall)]

@@ -1,4 +1,4 @@
-"""The part of the report that only a classification has: rates, what was selected, and published beside measured numbers."""
+"""The part of the report that only a classification has: rates, and what was selected."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from freetumor.core.config import Config
 from freetumor.core.tables import read_table
-from freetumor.evaluation.claims import CLAIMS
 from freetumor.evaluation.classification import (
     AUC,
     CLASSIFICATION,
@@ -18,28 +17,25 @@ from freetumor.evaluation.classification import (
 from freetumor.evaluation.metrics import ACCURACY, SENSITIVITY, SPECIFICITY
 from freetumor.evaluation.selection import SELECTIONS
 from freetumor.figures.answers import count, listing, p_value, percent, plain, signed
-from freetumor.figures.html import Html, element, folded, section, table
-from freetumor.figures.style import metric_name, readable
+from freetumor.figures.html import Html, Section, element, section, table
+from freetumor.figures.style import readable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def classification_sections(config: Config, classification: str | Path) -> list[Html]:
-    """Sections of the report.
+def classification_section(config: Config, classification: str | Path) -> Section:
+    """The rates of a classification, and what was selected.
 
     Args:
         config: the study.
-        classification: table of ``evaluation.classification.CLASSIFICATION``; ``selections.csv`` and ``claims.csv`` lie
-            beside it.
+        classification: table of ``evaluation.classification.CLASSIFICATION``; ``selections.csv`` lies beside it.
     """
     rates = read_table(classification, CLASSIFICATION)
     chosen = read_table(Path(classification).with_name("selections.csv"), SELECTIONS)
-    claims = read_table(Path(classification).with_name("claims.csv"), CLAIMS)
     parts = _rates(config, rates)
     parts += [_selected(chosen), *_optimism(config, rates)] if len(chosen) else []
-    found = [section("Classification", *parts)]
-    return [*found, _claims(config, claims)] if len(claims) else found
+    return section("Classification", *parts)
 
 
 def _rates(config: Config, rates: "pd.DataFrame") -> list[Html]:
@@ -97,55 +93,6 @@ def _optimism(config: Config, rates: "pd.DataFrame") -> list[Html]:
         )
         for row in rates[rates["metric"] == OPTIMISM].itertuples()
     ]
-
-
-def _claims(config: Config, claims: "pd.DataFrame") -> Html:
-    """Published numbers that the study has a counterpart of, then all others."""
-    matched = (claims["arm"] != "") & ~claims["quantity"].str.startswith("confusion/")
-    warning = (
-        "The two sides come from different data: a difference between them is no failure to reproduce, and an agreement no "
-        "proof. Intervals of published shares are Wilson's, computed here from the published counts."
-    )
-    parts = [element("p", warning)]
-    if matched.any():
-        parts.append(_claim_table(config, "Published numbers with a counterpart in this study", claims[matched]))
-    if (~matched).any():
-        rest = _claim_table(config, "Confusion matrices, and what this study does not measure", claims[~matched])
-        parts.append(folded(f"Further published numbers ({(~matched).sum()})", rest))
-    return section("Claimed and reproduced", *parts)
-
-
-def _claim_table(config: Config, name: str, claims: "pd.DataFrame") -> Html:
-    interval = f"({percent(config.evaluation.confidence)} CI)"
-    header = (
-        "Quantity",
-        "Setting",
-        f"Published {interval}",
-        "Published on",
-        f"Measured {interval}",
-        "Measured on",
-        "Arm",
-        "Source",
-    )
-    rows = [
-        (_quantity(row.quantity), readable(row.setting), _with_limits(row.claimed, row.claimed_low, row.claimed_high),
-         row.claimed_data, _with_limits(row.measured, row.measured_low, row.measured_high), row.measured_data or "–",
-         row.arm or "–", row.source)
-        for row in claims.itertuples()
-    ]  # fmt: skip
-    return table(name, header, rows, (2, 4))
-
-
-def _with_limits(value: float, low: float, high: float) -> str:
-    return f"{plain(value)} ({_limits(low, high)})" if math.isfinite(low) else plain(value)
-
-
-def _quantity(name: str) -> str:
-    """``sensitivity/cyst`` → ``sensitivity, cyst``; ``confusion/cyst/metastasis`` → ``cyst classified as metastasis``."""
-    metric, *names = name.split("/")
-    if metric == "confusion":
-        return " classified as ".join(map(readable, names))
-    return ", ".join([metric_name(metric), *map(readable, names)])
 
 
 def _limits(low: float, high: float) -> str:

@@ -11,8 +11,9 @@ from freetumor.evaluation.lesions import size_bin_names
 from freetumor.evaluation.sizes import SIZES
 from freetumor.evaluation.tasks import TASKS
 from freetumor.figures import style
-from freetumor.figures.differences import SPLITS
+from freetumor.figures.captions import Facts, caption
 from freetumor.figures.highlights import highlighted
+from freetumor.figures.style import SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ def plot_sizes(config: Config, sizes: str | Path, output: str | Path) -> None:
     Args:
         config: the study.
         sizes: table of ``evaluation.sizes.SIZES``.
-        output: path of the PNG; PDF and CSV are written beside it.
+        output: path of the PNG; PDF, CSV and caption are written beside it.
     """
     table = read_table(sizes, SIZES)
     if table["arm"].nunique() > MOST:
@@ -35,7 +36,7 @@ def plot_sizes(config: Config, sizes: str | Path, output: str | Path) -> None:
     splits = style.ordered(table["split"], SPLITS)
     arms = style.ordered(table["arm"], config.compared)
     with style.styled():
-        figure = style.new_figure(style.DOUBLE if len(splits) > 1 else 120.0, 72)
+        figure = style.new_figure(style.DOUBLE if len(splits) > 1 else style.MIDDLE, 72)
         panels = figure.subplots(1, max(1, len(splits)), squeeze=False, sharey=True)[0]
         if table.empty:
             style.say_empty(panels[0], "no lesions in the test cases")
@@ -49,7 +50,7 @@ def plot_sizes(config: Config, sizes: str | Path, output: str | Path) -> None:
                 loc="outside lower center",
                 ncols=min(6 if len(splits) > 1 else 4, len(arms)),
             )
-        style.save(figure, output, table)
+        style.save(figure, output, table, caption("sizes", Facts(config, sizes=table)))
 
 
 def _draw_panel(axes: "Axes", config: Config, table: "pd.DataFrame", arms: list[str]) -> None:
@@ -70,7 +71,7 @@ def _draw_panel(axes: "Axes", config: Config, table: "pd.DataFrame", arms: list[
             markersize=5,
             markeredgecolor="white",
             markeredgewidth=0.6,
-            label=arm,
+            label=style.readable(arm),
         )
     lesions = table.groupby("size_bin")["lesions"].max()
     patients = table.groupby("size_bin")["n_patients"].max()

@@ -15,20 +15,24 @@ from freetumor.core.files import atomic
 from freetumor.core.labels import is_tumor, organ_of
 from freetumor.core.tables import write_table
 from freetumor.evaluation.structures import ALL_LESIONS, ANY_TUMOR
+from freetumor.figures.fragments import Caption, write_caption
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SINGLE, DOUBLE = 90.0, 180.0  # widths of one and two journal columns in mm
+SINGLE, MIDDLE, DOUBLE = 89.0, 120.0, 183.0  # widths of one, one and a half, and two journal columns in mm
 RESOLUTION = 200  # dots per inch of the PNG
+SMALL = 6.0  # the smallest letters, in points at print size
 
 INK, MUTED, FAINT, GRID = "#1a1a1a", "#5c5c5c", "#b8b8b8", "#e4e4e4"
 BASELINE = "#6e6e6e"
-# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, without black and yellow, which vanish on paper or beside text.
-CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+# Six of Okabe & Ito 2008, https://jfly.uni-koeln.de/color/ (not black and yellow, which vanish on paper or beside text), and
+# four that stay apart from them, and from the gray, for the three kinds of color-blind eyes.
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4a1486", "#8c1d40", "#999933", "#7f3b08")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # 7 and 10 have no common factor: color and marker repeat together after 70 arms
+SPLITS = {"development": "cross-validation", "external": "external cases"}
 
 TUMOR = "#ff4d2e"
 ORGANS = ("#56b4e9", "#f0e442", "#2bd9a4", "#e8a0c8", "#ffb347", "#b39ddb")  # light: they lie on gray images
@@ -98,9 +102,13 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def save(figure: "Figure", output: str | Path, numbers: "pd.DataFrame") -> None:
-    """Write ``<name>.png``, ``<name>.pdf`` and ``<name>.csv`` (the numbers drawn). Call inside :func:`styled`."""
+def save(figure: "Figure", output: str | Path, numbers: "pd.DataFrame", caption: Caption) -> None:
+    """Write ``<name>.png``, ``<name>.pdf``, ``<name>.csv`` (the numbers drawn) and ``<name>.md`` (the caption).
+
+    Call inside :func:`styled`.
+    """
     output = Path(output)
+    write_caption(caption, output.with_suffix(".md"))
     with atomic(output.with_suffix(".png")) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
     with atomic(output.with_suffix(".pdf")) as temporary:

@@ -11,6 +11,8 @@ import numpy as np
 from freetumor.core.config import Config
 from freetumor.core.tables import HISTORY, read_table
 from freetumor.figures import style
+from freetumor.figures.answers import count
+from freetumor.figures.captions import Facts, caption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +58,7 @@ def plot_training(config: Config, histories: Sequence[str | Path], output: str |
         config: the study.
         histories: tables of ``core.tables.HISTORY``, in ``fold<k>/synthesizer/<name>/`` and
             ``fold<k>/recognition/<arm>/seed<s>/`` (or with the seed in the file name).
-        output: path of the PNG; PDF and CSV are written beside it.
+        output: path of the PNG; PDF, CSV and caption are written beside it.
     """
     curves = read_histories(histories)
     rows = panel_rows(curves)
@@ -76,7 +78,8 @@ def plot_training(config: Config, histories: Sequence[str | Path], output: str |
             own = [line for line, (owner, _) in enumerate(rows) if owner == role]
             panels = sum(len(rows[line][1]) for line in own)
             _legend(grid[own].ravel(), panels, config, role, curves[curves["role"] == role])
-        style.save(figure, output, curves)
+        runs = len(curves[["role", "name", "fold", "seed"]].drop_duplicates())
+        style.save(figure, output, curves, caption("training", Facts(config, n=count(runs, "training"))))
 
 
 def panel_rows(curves: "pd.DataFrame") -> list[tuple[str, list[str]]]:
@@ -190,7 +193,7 @@ def _legend(cells: "np.ndarray", panels: int, config: Config, role: str, curves:
     colors = _colors(config, curves["name"].unique(), role)
     if len(colors) < 2:
         return
-    handles = [Line2D([], [], color=color, linewidth=2, label=name) for name, color in colors.items()]
+    handles = [Line2D([], [], color=color, linewidth=2, label=style.readable(name)) for name, color in colors.items()]
     if panels < len(cells):
         cells[panels].legend(handles=handles, loc="upper left", ncols=1 + len(colors) // 12)
     else:

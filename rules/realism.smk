@@ -124,7 +124,7 @@ rule plot_realism:
     log:
         "results/{study}/logs/plot_realism.log",
     conda:
-        "../envs/torch.yaml"
+        "../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=4000,

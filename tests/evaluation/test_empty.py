@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 from freetumor.core.config import Evaluation
 from freetumor.core.seeding import generator
 from freetumor.evaluation.empty import INCLUDING_EMPTY, segmentation_rows
-from freetumor.evaluation.metrics import (
-    ACCURACY,
-    BETTER,
-    EARLY,
-    SENSITIVITY,
-    Scan,
-    lesion_metrics,
-    segmentation_metrics,
-)
+from freetumor.evaluation.metric_names import ACCURACY, BETTER, EARLY, SENSITIVITY
+from freetumor.evaluation.metrics import Scan, lesion_metrics, segmentation_metrics
 
 SHAPE, SPACING = (8, 9, 10), (2.0, 1.0, 1.5)
 SCAN = Scan.of(SHAPE, SPACING)

@@ -50,21 +50,37 @@ def test_touching_every_file_reruns_nothing(finished):
     assert finished.planned() == {}
 
 
-AFTER_SCORES = {
-    "merge_scores": 1,
-    "analyze_comparisons": 1,
-    "plot_differences": 1,
-    "plot_sizes": 1,
-    "build_report": 1,
-    "all": 1,
-}
+AFTER_SCORES = dict.fromkeys(
+    [
+        "merge_scores",
+        "analyze_calibration",
+        "analyze_comparisons",
+        "analyze_detection",
+        "collect_failures",
+        "plot_boxes",
+        "plot_early",
+        "plot_overview",
+        "plot_seeds",
+        "build_cards",
+        "compare_claims",
+        "plot_calibration",
+        "plot_differences",
+        "plot_failures",
+        "plot_froc",
+        "plot_sizes",
+        "build_checklist",
+        "build_report",
+        "all",
+    ],
+    1,
+)
 AFTER_TRAINING = {"predict": 2, "score_cases": 2, "plot_training": 1, **AFTER_SCORES}
 
 
 @pytest.mark.parametrize(
     ("module", "rules"),
     [
-        ("figures/gate.py", {"plot_gate": 1, "build_report": 1, "all": 1}),
+        ("figures/gate.py", {"plot_gate": 1, "build_checklist": 1, "build_report": 1, "all": 1}),
         ("evaluation/surface.py", {"score_cases": 2, **AFTER_SCORES}),
         ("recognition/augmentation.py", {"train_recognizer": 2, **AFTER_TRAINING}),
         ("synthesis/export.py", {}),
@@ -83,7 +99,7 @@ def test_editing_a_module_reruns_exactly_the_rules_that_use_it(finished, module,
 @pytest.mark.parametrize(
     ("old", "new", "rules"),
     [
-        ("study: tiny", "study: tiny\ntitle: Another", {"build_report": 1, "all": 1}),
+        ("study: tiny", "study: tiny\ntitle: Another", {"build_cards": 1, "build_checklist": 1, "build_report": 1, "all": 1}),
         ("  seeds: [1]", "  seeds: [1]\n  overlap: 0.5", {"predict": 2, "score_cases": 2, **AFTER_SCORES}),
     ],
 )

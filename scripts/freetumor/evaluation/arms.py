@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from freetumor.core.config import Config
 from freetumor.core.tables import INTEGER, NUMBER, TEXT, Schema, conform
-from freetumor.evaluation.metrics import EARLY
+from freetumor.evaluation.metric_names import EARLY
 from freetumor.evaluation.pairing import DEVELOPMENT, TRAINING
 from freetumor.evaluation.tasks import TASKS
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from freetumor.core.errors import UserError
 from freetumor.evaluation.empty import INCLUDING_EMPTY
-from freetumor.evaluation.metrics import BETTER
+from freetumor.evaluation.metric_names import BETTER
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.tables import INTEGER, NUMBER, SCORES, TEXT, Schema, make_table, read_table, write_table
 from freetumor.evaluation.curves import CURVES, accuracy_curves
-from freetumor.evaluation.metrics import ACCURACY, CATEGORY, PREDICTED, PROBABILITY, SENSITIVITY, SPECIFICITY
+from freetumor.evaluation.metric_names import ACCURACY, CATEGORY, PREDICTED, PROBABILITY, SENSITIVITY, SPECIFICITY
 from freetumor.evaluation.pairing import DEVELOPMENT, pooled_estimate
 from freetumor.evaluation.statistics.proportions import mcnemar_of, wilson_interval
 from freetumor.evaluation.structures import ALL_LESIONS

@@ -14,7 +14,7 @@ from freetumor.core.tables import LESIONS, SCORES, SUMMARY, make_table, read_tab
 from freetumor.evaluation.arms import ARMS, describe_arms
 from freetumor.evaluation.checks import check_lesions, check_scores
 from freetumor.evaluation.effects import patient_effects
-from freetumor.evaluation.metrics import BETTER, EARLY, SPECIFICITY
+from freetumor.evaluation.metric_names import BETTER, EARLY, SPECIFICITY
 from freetumor.evaluation.pairing import DEVELOPMENT, Block, cross, left_out, patient_mean, pooled_ratio, reported
 from freetumor.evaluation.sizes import SIZES, sensitivity_by_size
 from freetumor.evaluation.statistics.crossed import Estimate, random_effects, ratio_blocks

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from freetumor.core.config import Config
 from freetumor.core.tables import INTEGER, NUMBER, TEXT, Schema, make_table
-from freetumor.evaluation.metrics import ACCURACY
+from freetumor.evaluation.metric_names import ACCURACY
 from freetumor.evaluation.pairing import pooled_estimate
 from freetumor.evaluation.structures import ALL_LESIONS
 

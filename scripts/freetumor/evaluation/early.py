@@ -7,7 +7,7 @@ import numpy as np
 
 from freetumor.core.config import Config
 from freetumor.core.tables import INTEGER, NUMBER, TEXT, Schema, make_table
-from freetumor.evaluation.metrics import EARLY, SPECIFICITY
+from freetumor.evaluation.metric_names import EARLY, SPECIFICITY
 from freetumor.evaluation.pairing import Block, cross, pooled_ratio, reported
 from freetumor.evaluation.statistics.crossed import random_effects, ratio_blocks
 from freetumor.evaluation.statistics.proportions import wilson_interval

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from freetumor.evaluation.metrics import BETTER, EARLY
+from freetumor.evaluation.metric_names import BETTER, EARLY
 from freetumor.evaluation.pairing import Block
 from freetumor.evaluation.statistics.crossed import ratio_blocks
 from freetumor.evaluation.statistics.paired import (

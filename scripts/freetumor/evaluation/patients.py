@@ -7,7 +7,7 @@ import numpy as np
 
 from freetumor.core.config import Config
 from freetumor.core.tables import INTEGER, NUMBER, TEXT, Schema
-from freetumor.evaluation.metrics import CANDIDATE_COUNT, SENSITIVITY, SPECIFICITY
+from freetumor.evaluation.metric_names import CANDIDATE_COUNT, SENSITIVITY, SPECIFICITY
 from freetumor.evaluation.pairing import TRAINING
 from freetumor.evaluation.resampling import Draws, differences, shares, training_units, with_differences
 from freetumor.evaluation.statistics.roc import auc_interval, youden_threshold

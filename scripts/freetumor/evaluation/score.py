@@ -27,7 +27,7 @@ from freetumor.core.tables import (
 )
 from freetumor.evaluation.candidates import HIT, IGNORED, candidate_rows, find_candidates
 from freetumor.evaluation.lesions import Matching, ball_diameter, size_bin
-from freetumor.evaluation.metrics import (
+from freetumor.evaluation.metric_names import (
     ACCURACY,
     CANDIDATE_COUNT,
     CATEGORY,
@@ -35,10 +35,8 @@ from freetumor.evaluation.metrics import (
     PROBABILITY,
     SENSITIVITY,
     SPECIFICITY,
-    Scan,
-    lesion_metrics,
-    segmentation_metrics,
 )
+from freetumor.evaluation.metrics import Scan, lesion_metrics, segmentation_metrics
 from freetumor.evaluation.reliability import CANDIDATE, EACH_CATEGORY, TOP_CATEGORY, bins, voxel_bins
 from freetumor.evaluation.structures import ALL_LESIONS, ANY_TUMOR, has_lesions, scored_structures
 from freetumor.preprocessing.store import read_array

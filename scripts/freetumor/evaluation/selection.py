@@ -11,7 +11,7 @@ import numpy as np
 from freetumor.core.config import Config, Selection
 from freetumor.core.errors import UserError
 from freetumor.core.tables import FLAG, INTEGER, NUMBER, TEXT, Schema, make_table
-from freetumor.evaluation.metrics import BETTER, EARLY
+from freetumor.evaluation.metric_names import BETTER, EARLY
 from freetumor.evaluation.pairing import DEVELOPMENT, VALIDATION
 from freetumor.evaluation.tasks import TASKS
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from freetumor.core.config import Config
-from freetumor.evaluation.metrics import (
+from freetumor.evaluation.metric_names import (
     ACCURACY,
     CANDIDATE_COUNT,
     CATEGORY,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freetumor.core.config import Config
-from freetumor.evaluation.metrics import EARLY
+from freetumor.evaluation.metric_names import EARLY
 from freetumor.evaluation.tasks import TASKS
 from freetumor.figures.answers import count, listing, percent, test_names
 from freetumor.figures.contents import CONTENTS

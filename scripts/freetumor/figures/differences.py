@@ -9,7 +9,7 @@ import pandas as pd
 
 from freetumor.core.config import Config
 from freetumor.core.tables import LESIONS, SCORES, SUMMARY, read_table
-from freetumor.evaluation.metrics import EARLY
+from freetumor.evaluation.metric_names import EARLY
 from freetumor.evaluation.tasks import TASKS
 from freetumor.figures import style
 from freetumor.figures.captions import Facts, caption

@@ -8,7 +8,7 @@ import pandas as pd
 from freetumor.core.config import Config
 from freetumor.core.tables import LESIONS, SCORES, read_table
 from freetumor.evaluation.early import early_detection
-from freetumor.evaluation.metrics import EARLY, SPECIFICITY
+from freetumor.evaluation.metric_names import EARLY, SPECIFICITY
 from freetumor.figures import style
 from freetumor.figures.answers import listing, percent
 from freetumor.figures.fragments import Caption

@@ -14,7 +14,7 @@ from freetumor.evaluation.classification import (
     OPTIMISM,
     WEIGHTED_SPECIFICITY,
 )
-from freetumor.evaluation.metrics import ACCURACY, SENSITIVITY, SPECIFICITY
+from freetumor.evaluation.metric_names import ACCURACY, SENSITIVITY, SPECIFICITY
 from freetumor.evaluation.selection import SELECTIONS
 from freetumor.figures.answers import count, listing, p_value, percent, plain, signed
 from freetumor.figures.html import Html, Section, element, section, table

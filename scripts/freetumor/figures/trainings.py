@@ -8,7 +8,7 @@ import pandas as pd
 
 from freetumor.core.config import Config
 from freetumor.core.tables import LESIONS, SCORES, read_table
-from freetumor.evaluation.metrics import BETTER, EARLY
+from freetumor.evaluation.metric_names import BETTER, EARLY
 from freetumor.evaluation.pairing import DEVELOPMENT, reported
 from freetumor.evaluation.tasks import TASKS
 from freetumor.figures import style

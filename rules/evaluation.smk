@@ -29,7 +29,16 @@ rule score_cases:
     params:
         config=CONFIG,
         code=code_hash("score_cases.py"),
-        settings=settings("evaluation", "organs", "task", "categories"),
+        settings=settings(
+            "evaluation.surface_tolerance",
+            "evaluation.min_lesion_ml",
+            "evaluation.match_iou",
+            "evaluation.size_bins",
+            "evaluation.candidate_floor",
+            "organs",
+            "task",
+            "categories",
+        ),
     message:
         "Scoring arm {wildcards.arm} of fold {wildcards.fold}, seed {wildcards.seed}"
     shell:

@@ -112,3 +112,13 @@ def test_a_setting_reruns_exactly_the_rules_that_depend_on_it(finished, old, new
     path.write_text(text)
     assert planned == rules
     assert finished.planned() == {}
+
+
+def test_another_level_of_confidence_compares_again_but_scores_nothing(finished):
+    path = finished.folder / "studies" / "tiny.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("resamples: 100", "resamples: 100, confidence: 0.9"))
+    planned = finished.planned()
+    path.write_text(text)
+    assert planned["analyze_comparisons"] == planned["build_report"] == 1
+    assert not {"predict", "score_cases", "merge_scores", "measure_lesions"} & set(planned)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
-from freetumor.core.tables import CASES, FOLD_CASES, QUARANTINE, VOLUMES, make_table, read_table, write_table
+from freetumor.core.tables import CASES, DUPLICATES, FOLD_CASES, QUARANTINE, VOLUMES, make_table, read_table, write_table
+from freetumor.preprocessing.duplicates import Pair, find_pairs
 from freetumor.preprocessing.folds import assign_folds, make_cases, make_fold
+from freetumor.preprocessing.patients import check_sides, compare_overlaps, describe_pairs, find_components
 from tests.factory import small_config
 
 
@@ -233,9 +235,59 @@ def test_the_tables_are_written_with_the_same_bytes_for_any_order_of_sources(tmp
     for names in (("own", "other"), ("other", "own")):
         out = tmp_path / names[0]
         volumes, quarantines = ([tmp_path / f"{name}{suffix}" for name in names] for suffix in (".parquet", ".tsv"))
-        assign_folds(study(), volumes, quarantines, out / "cases.parquet", out / "q.tsv", {1: out / "fold1.parquet"})
-        contents.append([(out / file).read_bytes() for file in ("cases.parquet", "q.tsv", "fold1.parquet")])
+        assign_folds(
+            study(), volumes, quarantines, out / "cases.parquet", out / "q.tsv", {1: out / "fold1.parquet"}, out / "d.csv"
+        )
+        contents.append([(out / file).read_bytes() for file in ("cases.parquet", "q.tsv", "fold1.parquet", "d.csv")])
     assert contents[0] == contents[1]
     assert len(read_table(tmp_path / "own/cases.parquet", CASES)) == len(usual())
     assert set(read_table(tmp_path / "own/fold1.parquet", FOLD_CASES)["part"]) == {"train", "validation", "test", "pool"}
     assert read_table(tmp_path / "own/q.tsv", QUARANTINE)["code"].tolist() == ["spacing"]
+
+
+def test_pairs_say_where_both_cases_went():
+    rows = usual()
+    rows[0] |= {"voxel_hash": rows[-1]["voxel_hash"]}  # a00 is the external x1
+    rows[5] |= {"fingerprint": rows[4]["fingerprint"]}  # a05 is nearly a04
+    volumes = make_table(rows, VOLUMES).sort_values("case_id", ignore_index=True)
+    pairs = find_pairs(volumes)
+    cases = make_cases(study(), volumes, pairs)
+    table = make_table(describe_pairs(cases, pairs), DUPLICATES).set_index("case_id")
+    assert table[["other_case_id", "kind"]].to_numpy().tolist() == [["x1", "exact"], ["a05", "near"]]
+    assert table.loc["a00", ["outcome", "other_outcome"]].tolist() == ["duplicate of x1", "external"]
+    assert table.loc["a04", "outcome"].startswith("development, fold ")
+    assert table.loc["a04", "other_outcome"] == "duplicate of a04"
+    assert table.loc["a04", "patient_id"] == cases.set_index("case_id").loc["a05", "patient_id"]
+
+
+def test_parts_of_one_scan_stay_on_one_side_and_none_is_dropped():
+    volumes = make_table(usual(), VOLUMES).sort_values("case_id", ignore_index=True)
+    ids = volumes["case_id"].tolist()
+    pairs = [Pair(ids.index("a01"), ids.index("u0"), "part", 0.98), Pair(ids.index("a02"), ids.index("a03"), "part", 0.97)]
+    cases = make_cases(study(), volumes, pairs)
+    found = cases.set_index("case_id")
+    assert (found["excluded_because"] == "").all()
+    assert found.loc["a02", "fold"] == found.loc["a03", "fold"]
+    components = dict(zip(ids, find_components(volumes, pairs), strict=True))
+    folds = {fold: make_fold(study(), cases, fold) for fold in range(3)}
+    check_sides(components, folds)
+    tested = folds[found.loc["a01", "fold"]]
+    assert "u0" not in set(tested["case_id"])
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("pool", "test"), ("validation", "train"), ("validation", "test")])
+def test_a_component_on_two_sides_stops_everything(parts):
+    table = pd.DataFrame({"case_id": ["one", "two"], "part": list(parts)})
+    check_sides({"one": 0, "two": 1}, {0: table})
+    with pytest.raises(AssertionError, match="fold 0: two is in"):
+        check_sides({"one": 0, "two": 0}, {0: table})
+
+
+def test_declared_overlaps_are_set_beside_those_found():
+    pairs = [Pair(0, 1, "exact", 1.0), Pair(0, 3, "part", 0.97), Pair(4, 5, "near", 0.99)]
+    sources = ["b", "a", "a", "c", "d", "d"]
+    table = compare_overlaps(pairs, sources, {"a": ["b", "elsewhere"], "c": ["a"]})
+    expected = [["a", "b", True, 1], ["a", "c", True, 0], ["b", "c", False, 1], ["d", "d", False, 1]]
+    assert table.to_numpy().tolist() == expected
+    assert list(table.columns) == ["source", "other", "declared", "found"]
+    assert compare_overlaps([], ["a"], {}).empty

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from freetumor.core.config import Checks
 from freetumor.preprocessing.checks import check_hounsfield, clip_padding, histogram
@@ -71,6 +72,52 @@ def test_all_real_volumes_are_accepted_and_their_faults_refused(real_data):
         assert verdict(image[thirds]) == "accepted", f"inside of {path.name}"
         refused += [verdict(change(image[:, ::2, ::2])) for change, _ in FAULTS.values()]
     assert "accepted" not in refused
+
+
+def real_like(rng: np.random.Generator) -> np.ndarray:
+    """A scan of another dose, kernel, contrast phase, table, padding, ceiling and field of view."""
+    image, label = make_ct(int(rng.integers(1000)), shape=tuple(rng.integers((20, 30, 34), (30, 46, 50))))
+    image = image.astype(float)
+    image[label > 0] += rng.uniform(-40, 60)
+    image += rng.normal(0, rng.uniform(0, 60), image.shape)
+    width = rng.uniform(0, 1)
+    smooth = gaussian_filter(image, [0, width, width])
+    image = smooth if rng.random() < 0.5 else image + rng.uniform(0, 0.5) * (image - smooth)
+    image = image.clip(rng.choice([-1024, -1000]), rng.choice([1023, 3071]))
+    if rng.random() < 0.3:
+        image[:, :, : int(rng.integers(1, 6))] = rng.choice([-1024, -2000, -3024])
+    if rng.random() < 0.5:
+        low = (0.4 * rng.random(3) * image.shape).astype(int)
+        image = image[tuple(slice(start, start + length // 2) for start, length in zip(low, image.shape, strict=True))]
+    return image
+
+
+def wrong(rng: np.random.Generator, number: int) -> np.ndarray:
+    """What is no CT in HU, of ten kinds in turn."""
+    image = make_ct(int(rng.integers(1000)))[0] + rng.normal(0, rng.uniform(0, 20), make_ct()[0].shape)
+    center, half = rng.uniform(20, 80), rng.uniform(150, 250)
+    bright = rng.uniform(1, 4) * (image.clip(-200, 300) + 200) * (image > -500)
+    kinds = (
+        lambda: image + rng.choice([1000, 1024]),
+        lambda: image - rng.choice([1000, 1024]),
+        lambda: -image,
+        lambda: image.clip(center - half, center + half),
+        lambda: 255 * (image.clip(center - half, center + half) - center + half) / (2 * half),
+        lambda: make_ct()[1] * rng.integers(1, 50),
+        lambda: np.full(image.shape, rng.integers(-1000, 1000)),
+        lambda: np.hypot(rng.normal(0, 20, image.shape), bright),
+        lambda: rng.normal(rng.uniform(200, 900), rng.uniform(20, 90), image.shape),
+        lambda: 0.001 * image + rng.normal(0, 0.01, image.shape),
+    )
+    return kinds[number % len(kinds)]()
+
+
+def test_of_1000_real_like_scans_at_most_5_are_refused_and_of_200_wrong_ones_at_least_190():
+    rng = np.random.default_rng(11)
+    refused = [code for code in (verdict(real_like(rng)) for _ in range(1000)) if code != "accepted"]
+    assert len(refused) <= 5, refused
+    caught = [verdict(wrong(rng, number)) != "accepted" for number in range(200)]
+    assert sum(caught) >= 190, np.flatnonzero(np.logical_not(caught)) % 10
 
 
 def test_padding_is_clipped_once_and_noted():

@@ -141,7 +141,7 @@ def test_lesions_of_one_volume_are_no_duplicates_but_a_lesion_listed_twice_is(tm
     regions = ["", json.dumps({"slice": 1, "box": [60, 70, 60, 80]}), ""]
     rows = [prepare(tmp_path, write_case(tmp_path, image, label, name=f"c{k}", region=text)) for k, text in enumerate(regions)]
     table = make_table([{**row, "sites": ""} for row in rows], VOLUMES)
-    assert find_pairs(table) == [(0, 2)]
+    assert [pair[:2] for pair in find_pairs(table)] == [(0, 2)]
 
 
 def test_cysts_that_differ_in_their_noise_alone_are_no_duplicates_and_noisy_copies_are(tmp_path):
@@ -151,7 +151,7 @@ def test_cysts_that_differ_in_their_noise_alone_are_no_duplicates_and_noisy_copi
     copy = image + np.rint(np.random.default_rng(9).normal(0, 2, image.shape)).astype(np.int16)
     cases.append(write_case(tmp_path, copy[..., ::-1], label[..., ::-1], name="copy"))
     table = make_table([prepare(tmp_path, case) for case in cases], VOLUMES)
-    assert find_pairs(table) == [(0, 4)]
+    assert [pair[:2] for pair in find_pairs(table)] == [(0, 4)]
 
 
 def test_a_box_without_a_mask_stands_for_its_ellipse_in_the_axes_of_the_file(tmp_path):

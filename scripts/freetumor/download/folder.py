@@ -241,8 +241,8 @@ def _label_maps(source: FolderSource) -> list[tuple[str, Mapping[int | str, str]
     """All label maps that label files will be read with, by configuration key."""
     used = source.labels is not None or (_is_table(source) and source.label_map)
     maps = [("label_map", source.label_map)] if used else []
-    extras = enumerate(source.extra_labels)
-    return maps + [(f"extra_labels[{index}].label_map", extra.label_map) for index, extra in extras]
+    maps += [(f"extra_labels[{index}].label_map", extra.label_map) for index, extra in enumerate(source.extra_labels)]
+    return maps + ([("organ_labels.label_map", source.organ_labels.label_map)] if source.organ_labels else [])
 
 
 def _match_labels(labels: Pattern, images: Pattern, found: Sequence[Found]) -> dict[Key, Path]:

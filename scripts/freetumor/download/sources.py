@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from freetumor.core.config import Config, FolderSource, PhantomSource, RoiFolderSource, RoiPhantomSource, Source
+from freetumor.core.config import Config, FolderSource, PhantomSource, PublicSource, RoiFolderSource, RoiPhantomSource, Source
 from freetumor.core.errors import UserError
 from freetumor.core.tables import RAW_CASES, make_table, write_table
 
@@ -17,15 +17,22 @@ class Kind:
     Attributes:
         check: raise a :class:`UserError` for what is plainly wrong, within milliseconds; the Snakefile calls it.
         download: make the raw files and write the table of cases to a path, with a number of worker processes.
+        surroundings: what decides on its cases beside its own keys, as text.
     """
 
     check: Callable[[Source], None]
     download: Callable[[Config, Source, Path, int], None]
+    surroundings: Callable[[Source], str] = lambda source: ""
 
 
 def check_source(source: Source) -> None:
     """Raise a :class:`UserError` if a source cannot possibly be downloaded; looks at file names only."""
     KINDS[source.kind].check(source)
+
+
+def surroundings_of(source: Source) -> str:
+    """What decides on the cases of a source beside its own keys; a change of it downloads the source again."""
+    return KINDS[source.kind].surroundings(source)
 
 
 def download_source(config: Config, name: str, output: Path, workers: int = 1) -> None:
@@ -71,8 +78,30 @@ def _download_folder(config: Config, source: FolderSource, output: Path, workers
 
     check_structures(source, config.organs)
     rows = index_folder(source)
+    if source.identity == "keyed":
+        from freetumor.download.pseudonyms import conceal
+
+        rows = conceal(rows, source.name, output.parent.parent.parent)
     write_table(make_table(rows, RAW_CASES), output)
     print(f"{source.name}: {len(rows)} cases, {sum(row['labeled'] for row in rows)} with annotated tumors")
+
+
+def _check_public(source: PublicSource) -> None:
+    from freetumor.download import public
+
+    public.check_source(source)
+
+
+def _download_public(config: Config, source: PublicSource, output: Path, workers: int) -> None:
+    from freetumor.download.public import download_public
+
+    download_public(config, source, output)
+
+
+def _surroundings_of_public(source: PublicSource) -> str:
+    from freetumor.download import public
+
+    return public.surroundings(source)
 
 
 def _check_nothing(source: Source) -> None:
@@ -109,6 +138,7 @@ def _download_roi_folder(config: Config, source: RoiFolderSource, output: Path, 
 KINDS: dict[str, Kind] = {
     "phantom": Kind(_check_phantom, _download_phantom),
     "folder": Kind(_check_folder, _download_folder),
+    "public": Kind(_check_public, _download_public, _surroundings_of_public),
     "roi_phantom": Kind(_check_nothing, _download_roi_phantom),
     "roi_folder": Kind(_check_roi_folder, _download_roi_folder),
 }

@@ -83,9 +83,10 @@ def prepare_volume(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, P
     write_array(paths["label"], working)
     write_array(paths["native"], label)
     write_sites(paths["sites"], find_sites(working, names, raw["case_id"], spacing, stored))
-    present = sorted(names[int(code)] for code in np.flatnonzero(np.bincount(label.ravel(), minlength=256)[1:]) + 1)
+    counts = np.bincount(label.ravel(), minlength=256)
+    present = sorted(names[int(code)] for code in np.flatnonzero(counts[1:]) + 1)
     tumors = [name for name in present if is_tumor(name)]
-    tumor_voxels = int(np.isin(label, [recipe.codes[name] for name in tumors]).sum())
+    tumor_voxels = int(counts[[recipe.codes[name] for name in tumors]].sum())
     return {
         **{column: raw[column] for column in ("case_id", "patient_id", "source", "domain", "labeled", "category")},
         "names": json.dumps({str(code): name for code, name in sorted(names.items())}),
@@ -100,7 +101,7 @@ def prepare_volume(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, P
         "tumor_ml": tumor_voxels * float(np.prod(image.spacing)) / 1000,
         "diameter_mm": float("nan"),
         "voxel_hash": voxel_hash(image.array),
-        "fingerprint": fingerprint(image.array, body),
+        "fingerprint": fingerprint(image.array, body, image.spacing),
         "notes": ",".join(image.notes),
     }
 

@@ -1,31 +1,51 @@
 """Cases that are the same scan, and patients that are the same person.
 
 Public collections copy from one another, and a scan that trains in one may be tested on in another. Two volumes are the
-same scan if their voxels have the same hash, or if their coarse pictures (see ``identity``) correlate at 0.975 or more
-in any of the eight flips.
+same scan if their voxels have the same hash (``exact``), if their coarse pictures (see ``identity``) correlate at 0.975 or
+more in any of the eight flips (``near``), or if the landmarks of one meet those of the other (``part``, see ``parts``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from freetumor.preprocessing.identity import correlations, picture
+from freetumor.preprocessing.identity import correlations, landmarks, picture
+from freetumor.preprocessing.parts import find_parts
 
 ALIKE = 0.975
 BLOCK = 256  # rows compared at a time
 
 
-def find_pairs(table: pd.DataFrame) -> list[tuple[int, int]]:
-    """Pairs of rows of ``table`` (positions, ascending) that are the same scan."""
+class Pair(NamedTuple):
+    """Two rows that are the same scan: positions, ascending; how they were found; and the correlation that says so."""
+
+    one: int
+    other: int
+    kind: str  # exact, near or part
+    correlation: float
+
+
+def find_pairs(table: pd.DataFrame) -> list[Pair]:
+    """Pairs of rows of ``table`` that are the same scan; of rows with identical voxels, the first stands for all."""
     by_hash: dict[str, list[int]] = {}
     for place, value in enumerate(table["voxel_hash"]):
         by_hash.setdefault(value, []).append(place)
-    exact = [(places[0], place) for places in by_hash.values() for place in places[1:]]
+    pairs = [Pair(places[0], place, "exact", 1.0) for places in by_hash.values() for place in places[1:]]
     firsts = sorted(places[0] for places in by_hash.values())  # identical voxels have identical pictures
-    pictures = [picture(table["fingerprint"].iloc[place]) for place in firsts]
-    near = [(firsts[i], firsts[j]) for i, j in _candidates(pictures) if max(correlations(pictures[i], pictures[j])) >= ALIKE]
-    return sorted(exact + near)
+    texts = [table["fingerprint"].iloc[place] for place in firsts]
+    near = set()
+    pictures = [picture(text) for text in texts]
+    for one, other in _candidates(pictures):
+        correlation = max(correlations(pictures[one], pictures[other]))
+        if correlation >= ALIKE:
+            near.add((one, other))
+            pairs.append(Pair(firsts[one], firsts[other], "near", correlation))
+    for one, other, correlation in find_parts([landmarks(text) for text in texts]):
+        if (one, other) not in near:
+            pairs.append(Pair(firsts[one], firsts[other], "part", correlation))
+    return sorted(pairs)
 
 
 def _candidates(pictures: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
@@ -57,7 +77,7 @@ def _mean_of_flips(one: np.ndarray) -> np.ndarray:
     return result.ravel().astype(np.float32)
 
 
-def connect(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+def connect(count: int, pairs: Iterable[Sequence]) -> list[int]:
     """Connected components of ``count`` nodes: for each node the least node of its component."""
     parent = list(range(count))
 
@@ -67,7 +87,7 @@ def connect(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
             node = parent[node]
         return node
 
-    for one, other in pairs:
+    for one, other, *_ in pairs:
         low, high = sorted((root(one), root(other)))
         parent[high] = low
     return [root(node) for node in range(count)]

@@ -16,9 +16,10 @@ from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.labels import organ_of
 from freetumor.core.seeding import generator
-from freetumor.core.tables import CASES, FOLD_CASES, QUARANTINE, VOLUMES, write_table
-from freetumor.preprocessing.duplicates import connect, find_pairs
+from freetumor.core.tables import CASES, DUPLICATES, FOLD_CASES, QUARANTINE, VOLUMES, make_table, write_table
+from freetumor.preprocessing.duplicates import Pair, find_pairs
 from freetumor.preprocessing.merge import concatenate
+from freetumor.preprocessing.patients import check_sides, describe_pairs, find_components, join_patients
 from freetumor.preprocessing.volumes import describe_refusals
 
 DEVELOPMENT, EXTERNAL, POOL = "development", "external", "pool"
@@ -51,8 +52,9 @@ def assign_folds(
     cases_output: Path,
     quarantine_output: Path,
     fold_outputs: Mapping[int, Path],
+    duplicates_output: Path | None = None,
 ) -> None:
-    """Write the table of all cases, of all refused cases, and one table per fold.
+    """Write the table of all cases, of all refused cases, of duplicates, and one table per fold.
 
     Args:
         config: the study.
@@ -61,14 +63,20 @@ def assign_folds(
         cases_output: output: all cases, with split, fold and reason of exclusion.
         quarantine_output: output: all refused cases.
         fold_outputs: output per fold: its cases with their part.
+        duplicates_output: output: pairs of cases that are the same scan, if wanted.
 
     Raises:
         UserError: if the cases cannot serve the study: ids that collide, no tumors, too few patients.
     """
     refused = concatenate(quarantine_tables, QUARANTINE)
-    cases = make_cases(config, concatenate(volume_tables, VOLUMES))
+    volumes = concatenate(volume_tables, VOLUMES)
+    pairs = find_pairs(volumes)
+    cases = make_cases(config, volumes, pairs)
     folds = {fold: make_fold(config, cases, fold) for fold in fold_outputs}
+    check_sides(dict(zip(volumes["case_id"], find_components(volumes, pairs), strict=True)), folds)
     write_table(refused, quarantine_output, QUARANTINE)
+    if duplicates_output:
+        write_table(make_table(describe_pairs(cases, pairs), DUPLICATES), duplicates_output, DUPLICATES)
     write_table(cases, cases_output, CASES)
     for fold, table in folds.items():
         write_table(table, fold_outputs[fold], FOLD_CASES)
@@ -76,11 +84,16 @@ def assign_folds(
         print(f"fold {fold}: " + ", ".join(f"{count} {part}" for part, count in parts.items()), flush=True)
     excluded = int((cases["excluded_because"] != "").sum())
     text = describe_refusals(refused.to_dict("records"))
-    print(f"{config.study}: {len(cases)} cases, {excluded} excluded, {text}", flush=True)
+    print(f"{config.study}: {len(cases)} cases, {excluded} excluded, {len(pairs)} pairs of copies, {text}", flush=True)
 
 
-def make_cases(config: Config, volumes: pd.DataFrame) -> pd.DataFrame:
+def make_cases(config: Config, volumes: pd.DataFrame, pairs: Sequence[Pair] | None = None) -> pd.DataFrame:
     """The table of all cases: split, exclusions, patients across sources, folds.
+
+    Args:
+        config: the study.
+        volumes: of all sources.
+        pairs: rows of ``volumes``, sorted by case id, that are the same scan; they are searched for if not given.
 
     Raises:
         UserError: see :func:`assign_folds`.
@@ -100,7 +113,7 @@ def make_cases(config: Config, volumes: pd.DataFrame) -> pd.DataFrame:
     relevant = [bool(_structures(row, config.organs)) for _, row in cases.iterrows()]
     cases.loc[~np.array(relevant, bool), "excluded_because"] = "none of the organs of the study"
     cases.loc[is_external & ~cases["labeled"], "excluded_because"] = "external case without tumor labels"
-    _join_patients(cases)
+    join_patients(cases, find_pairs(cases) if pairs is None else pairs, EXTERNAL)
     _check_cohort(config, cases)
     _divide(config, cases)
     return cases
@@ -110,40 +123,6 @@ def _structures(row: pd.Series, organs: Sequence[str]) -> set[str]:
     """Names of the organs and tumors of the study in a case."""
     names = [*row["organs"].split(","), *row["tumors"].split(",")]
     return {name for name in names if name and organ_of(name) in organs}
-
-
-def _join_patients(cases: pd.DataFrame) -> None:
-    """Name patients over all sources, and exclude cases that are copies, or patients of the other side; in place."""
-    keys = list(zip(cases["source"], cases["patient_id"], strict=True))
-    first = {key: place for place, key in reversed(list(enumerate(keys)))}
-    same_patient = [(first[key], place) for place, key in enumerate(keys)]
-    pairs = find_pairs(cases)
-    components = connect(len(cases), same_patient + pairs)
-    cases["patient_id"] = _patient_names(cases, components)
-    rank = [
-        (split != EXTERNAL, not labeled, case_id)
-        for split, labeled, case_id in zip(cases["split"], cases["labeled"], cases["case_id"], strict=True)
-    ]
-    scans = connect(len(cases), pairs)
-    usable = cases["excluded_because"] == ""
-    for places in pd.Series(range(len(cases))).groupby(scans).apply(list):
-        kept, *copies = sorted((place for place in places if usable[place]), key=rank.__getitem__) or [None]
-        for place in copies:
-            cases.loc[place, "excluded_because"] = f"duplicate of {cases.loc[kept, 'case_id']}"
-    for places in pd.Series(range(len(cases))).groupby(components).apply(list):
-        outside = [cases.loc[place, "case_id"] for place in places if cases.loc[place, "split"] == EXTERNAL]
-        for place in places:
-            if outside and cases.loc[place, "split"] != EXTERNAL and not cases.loc[place, "excluded_because"]:
-                cases.loc[place, "excluded_because"] = f"same patient as external case {outside[0]}"
-
-
-def _patient_names(cases: pd.DataFrame, components: Sequence[int]) -> list[str]:
-    """One name per component: its first patient id, with the source in front if another component has the same."""
-    names = {root: cases["patient_id"].iloc[root] for root in sorted(set(components))}
-    owners = pd.Series(components).groupby(cases["patient_id"].to_numpy()).nunique()
-    shared = {name for name, count in owners.items() if count > 1}
-    full = {root: f"{cases['source'].iloc[root]}:{name}" if name in shared else name for root, name in names.items()}
-    return [full[root] for root in components]
 
 
 def _check_cohort(config: Config, cases: pd.DataFrame) -> None:

@@ -23,13 +23,15 @@ SLAB_BYTES = 2**26  # memory of one slab of class probabilities
 
 def find_box(mask: np.ndarray, margin: float, spacing: Sequence[float]) -> Box:
     """Bounding box of a mask, widened by ``margin`` mm inside the array; the whole array if the mask is empty."""
-    found = ndimage.find_objects(mask.view(np.uint8) if mask.dtype == bool else mask.astype(np.uint8), max_label=1)
-    if not found or found[0] is None:
+    planes = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not len(planes):
         return tuple((0, length) for length in mask.shape)
+    shadow = mask[planes[0] : planes[-1] + 1].any(axis=0)
+    hits = [planes, np.flatnonzero(shadow.any(axis=1)), np.flatnonzero(shadow.any(axis=0))]
     pads = [int(np.ceil(margin / step - 1e-9)) for step in spacing]
     return tuple(
-        (max(0, side.start - pad), min(length, side.stop + pad))
-        for side, pad, length in zip(found[0], pads, mask.shape, strict=True)
+        (max(0, int(hit[0]) - pad), min(length, int(hit[-1]) + 1 + pad))
+        for hit, pad, length in zip(hits, pads, mask.shape, strict=True)
     )
 
 

@@ -41,6 +41,7 @@ REFUSALS = {
     "label_unknown_value": "A label file has a value that its map does not name.",
     "label_no_structure": "A DICOM label file has none of the segments that its map names.",
     "label_contour": "A contour lies between the slices, outside the image, or in no plane.",
+    "organ_command": "The command that makes organ labels failed on the case, ran too long or left nothing usable.",
     "lesion_missing": "Nothing outlines a lesion, of which a region should be taken: no mask, no box, or no voxel in them.",
     "label_empty": "The label files of the case, which should hold an organ, hold no voxel at all.",
     "worker_lost": "The process that worked on the case was killed, most often for lack of memory.",

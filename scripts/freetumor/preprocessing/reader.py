@@ -49,7 +49,7 @@ def read_label_file(path: str | Path, checks: Checks) -> Volume:
     """Read a label volume.
 
     Returns:
-        Integers as ``int32``, canonical as in :func:`read_image`.
+        Integers of at most 32 bits, canonical as in :func:`read_image`.
 
     Raises:
         CaseRefused: with the code of the first fault found.
@@ -100,11 +100,13 @@ def to_int16(array: np.ndarray, slope: float, intercept: float, path: object) ->
 
 
 def to_integers(array: np.ndarray, slope: float, intercept: float, path: object) -> np.ndarray:
-    """``slope * array + intercept`` as ``int32``, slab by slab.
+    """``slope * array + intercept`` as ``int32``, slab by slab; integers of 8 or 16 bits that need no scaling stay as they are.
 
     Raises:
         CaseRefused: ``voxel_nan`` or ``label_not_integer``.
     """
+    if array.dtype.kind in "iu" and array.dtype.itemsize < 4 and (slope, intercept) == (1.0, 0.0):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     result = np.empty(array.shape, np.int32)
     for slab in _slabs(array):
         values = array[slab]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
+from freetumor.core.arrays import bounding_box
 from freetumor.core.config import Checks
 from freetumor.core.errors import UserError
 from freetumor.core.labels import BACKGROUND, is_tumor, organ_of
@@ -20,6 +20,7 @@ SAME_GRID = 1e-3  # mm between the corners of image and label
 ROUNDED_GRID = 0.01  # voxels between the corners that a rounded header explains
 OTHERS = "*"  # key of a map for all values or segments that it does not name
 RESERVED = ("lesions", "foreground")  # names of other entries beside the structures in the sites file
+MOST_LEVELS = 2**16  # between the least and the greatest value of a label file
 CONTACT = 3  # voxels between a tumor and its organ that still count as contact
 
 
@@ -80,6 +81,9 @@ def read_structures(
         layers, found = _read_layers(path, image, image_path, wanted, codes, checks)
         notes += found
         for layer in layers:
+            if not label.any():
+                label = layer
+                continue
             wins = (layer > 0) & (tumors[layer] | ~tumors[label])
             np.copyto(label, layer, where=wins)
     wholes = [name for entry in entries for name in entry["map"].values() if name != BACKGROUND and not is_tumor(name)]
@@ -124,25 +128,33 @@ def check_same_grid(label: Volume, label_path: object, image: Volume, image_path
 
 def _translate(values: np.ndarray, wanted: Mapping[str, str], codes: Mapping[str, int], path: Path) -> np.ndarray:
     """From a file's integers to codes; 0 is background unless the map says otherwise."""
-    present, places = np.unique(values, return_inverse=True)
-    table = np.zeros(len(present), np.uint8)
-    for place, value in enumerate(present):
+    low, high = int(values.min()), int(values.max())
+    if high - low < MOST_LEVELS:  # counting is far faster than sorting
+        places = values if low == 0 else np.subtract(values, low, dtype=np.int32)
+        present = np.flatnonzero(np.bincount(places.ravel())) + low
+        table = np.zeros(high - low + 1, np.uint8)
+        slots = present - low
+    else:
+        present, places = np.unique(values, return_inverse=True)
+        table = np.zeros(len(present), np.uint8)
+        slots = np.arange(len(present))
+    for slot, value in zip(slots.tolist(), present.tolist(), strict=True):
         name = wanted.get(str(value), BACKGROUND if value == 0 else wanted.get(OTHERS))
         if name is None:
             text = f"value {value} is not a key of the label map (known are {', '.join(sorted(wanted))})"
             raise CaseRefused("label_unknown_value", path, text)
-        table[place] = codes.get(name, 0)
+        table[slot] = codes.get(name, 0)
     return table[places].reshape(values.shape)
 
 
 def _tumor_apart(label: np.ndarray, codes: Mapping[str, int]) -> bool:
     """Whether some tumor has no contact with its organ, although that organ is labeled."""
-    present = set(np.unique(label).tolist())
+    present = set(np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist())
     for name, code in codes.items():
         organ = codes.get(organ_of(name))
         if not is_tumor(name) or organ is None or not present.issuperset({code, organ}):
             continue
-        box = ndimage.find_objects((label == code).view(np.uint8))[0]
+        box = bounding_box(label == code)
         wide = tuple(slice(max(0, side.start - CONTACT), side.stop + CONTACT) for side in box)
         if not (label[wide] == organ).any():
             return True

@@ -12,11 +12,12 @@ import pandas as pd
 
 from freetumor.core.code import code_hash
 from freetumor.core.config import Config
-from freetumor.core.errors import UserError
+from freetumor.core.errors import DiskFull, TooManyRefused, UserError
 from freetumor.core.progress import Progress
 from freetumor.core.seeding import shard_of
 from freetumor.core.tables import QUARANTINE, RAW_CASES, VOLUMES, make_table, read_table, write_table
 from freetumor.preprocessing.case import ARRAYS, prepare_case
+from freetumor.preprocessing.organ_labels import add_organ_labels
 from freetumor.preprocessing.quarantine import CaseRefused, quarantine_row
 from freetumor.preprocessing.recipe import Recipe
 from freetumor.preprocessing.structures import structure_codes
@@ -26,7 +27,15 @@ Outcome = tuple[dict[str, Any] | None, dict[str, str] | None]  # a row of volume
 
 
 def preprocess_shard(
-    config: Config, source: str, cases: Path, shard: int, output: Path, quarantine: Path, work: Path, workers: int = 1
+    config: Config,
+    source: str,
+    cases: Path,
+    shard: int,
+    output: Path,
+    quarantine: Path,
+    work: Path,
+    workers: int = 1,
+    organ_labels: Path | None = None,
 ) -> None:
     """Prepare all cases of a shard of a source; write the tables of volumes and of refused cases.
 
@@ -39,6 +48,7 @@ def preprocess_shard(
         quarantine: table of refused cases (TSV).
         work: folder of the arrays; valid ones are kept.
         workers: processes. The result does not depend on them.
+        organ_labels: table of the labels that the source's command made for this shard, if it has one.
 
     Raises:
         UserError: if more cases are refused than ``checks.max_quarantined``, or none is left. Parts of a source with
@@ -51,18 +61,23 @@ def preprocess_shard(
     _check_cases(table, source, cases)
     host_rule = dict(getattr(settings, "host_rule", {}))
     outlined = getattr(settings, "structure", "")
+    command = getattr(settings, "organ_labels", None)
+    derived = [*host_rule, *filter(None, [outlined]), *(command.label_map.values() if command else [])]
     recipe = Recipe(
         preset=config.working,
         checks=config.checks,
-        codes=structure_codes(table["labels"], [*host_rule, *filter(None, [outlined])]),
+        codes=structure_codes(table["labels"], derived),
         host_rule=host_rule,
         outlined=outlined,
         code=code_hash(__file__),
     )
     mine = table[[shard_of(case_id, settings.shards) == shard for case_id in table["case_id"]]]
-    outcomes = run_cases(mine.to_dict("records"), recipe, Path(work), workers, f"preprocess {source} {shard}")
+    raws, refused = mine.to_dict("records"), []
+    if command is not None:
+        raws, refused = add_organ_labels(raws, organ_labels, command)
+    outcomes = run_cases(raws, recipe, Path(work), workers, f"preprocess {source} {shard}")
     rows = [row for row, _ in outcomes if row is not None]
-    refused = [refusal for _, refusal in outcomes if refusal is not None]
+    refused += [refusal for _, refusal in outcomes if refusal is not None]
     write_table(make_table(refused, QUARANTINE), quarantine, QUARANTINE)
     print(f"{source}, shard {shard}: {len(rows)} volumes, {describe_refusals(refused)}", flush=True)
     if settings.shards == 1 or len(mine) >= SMALL_SHARD:
@@ -81,13 +96,13 @@ def check_share(volumes: int, refused: list[Mapping[str, str]], most: float, sou
     """Fail if too many cases were refused, or none is left.
 
     Raises:
-        UserError: naming the most frequent reasons and the first case.
+        TooManyRefused: naming the most frequent reasons and the first case.
     """
     total = volumes + len(refused)
     if not refused or (volumes and len(refused) <= most * total):
         return
     first = refused[0]
-    raise UserError(
+    raise TooManyRefused(
         f"{source}: {describe_refusals(refused)} of {total} cases, checks.max_quarantined allows {most:.0%}; "
         f"the first is {first['case_id']}: {first['path']}: {first['reason']}"
     )
@@ -109,6 +124,8 @@ def try_case(raw: dict[str, Any], recipe: Recipe, work: Path) -> Outcome:
         return prepare_case(raw, recipe, work), None
     except CaseRefused as error:
         return None, quarantine_row(raw["case_id"], error)
+    except DiskFull:
+        raise
     except Exception as error:
         text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return None, quarantine_row(raw["case_id"], CaseRefused("unexpected", raw["image"], text))

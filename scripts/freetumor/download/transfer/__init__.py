@@ -1,0 +1,1 @@
+"""Fetching of public files: resumable, verified, recorded. See ``transfer.transfer`` and ``listings.LISTINGS``."""

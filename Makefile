@@ -10,7 +10,7 @@ $(error STUDY=$(STUDY): there is no studies/$(STUDY).yaml; there are $(notdir $(
 endif
 endif
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast plan report lint format reference graph unlock clean
+.PHONY: help run check test test-fast plan report lint format reference graph status recover verify unlock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,8 +19,11 @@ run: .venv/ready  ## run a study end to end (STUDY=name takes studies/<name>.yam
 	$(SNAKEMAKE)
 	@.venv/bin/python scripts/summarize.py $(CONFIGS)
 
+check: .venv/ready  ## say what a study has, lacks and will take, before it starts
+	@.venv/bin/python scripts/check_study.py $(CONFIGS)
+
 plan: .venv/ready  ## list what `make run` would do
-	$(SNAKEMAKE) --dry-run --quiet
+	$(SNAKEMAKE) --dry-run --quiet rules host
 
 report: .venv/ready  ## write the report of a study again from its tables
 	$(SNAKEMAKE) --forcerun build_report -- report
@@ -42,11 +45,21 @@ format: .venv/ready  ## format Python and Snakemake files
 	.venv/bin/ruff format .
 	.venv/bin/snakefmt Snakefile rules
 
-reference: .venv/ready  ## write the generated files: configuration reference, schema, conda environments
+reference: .venv/ready  ## write the generated files: configuration reference, schema, conda environments, page of public data
 	.venv/bin/python scripts/generate_reference.py
+	.venv/bin/python scripts/generate_data_page.py
 
 graph: .venv/ready  ## print the graph of the rules (mermaid)
 	@$(SNAKEMAKE) --rulegraph mermaid-js 2>/dev/null
+
+status: .venv/ready  ## say how far a study has come: jobs done, failed, waiting; hours used and left
+	@.venv/bin/python scripts/show_status.py $(CONFIGS)
+
+recover: .venv/ready  ## after a hard kill: release the lock, if the run that held it is over
+	@.venv/bin/python scripts/recover_run.py $(SNAKEMAKE)
+
+verify: .venv/ready  ## recompute the checksums of a finished study and compare
+	@.venv/bin/python scripts/verify_results.py $(CONFIGS)
 
 unlock: .venv/ready  ## after a hard kill: release the lock of the working folder
 	$(SNAKEMAKE) --unlock

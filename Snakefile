@@ -18,7 +18,9 @@ report: "docs/reporting/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/download.smk"
+include: "rules/organ_labels.smk"
 include: "rules/preprocessing.smk"
+include: "rules/contact_sheets.smk"
 include: "rules/synthesizer.smk"
 include: "rules/synthesis.smk"
 include: "rules/recognition.smk"
@@ -30,6 +32,17 @@ include: "rules/figures_classification.smk"
 include: "rules/realism.smk"
 include: "rules/reading.smk"
 include: "rules/reporting.smk"
+
+
+# Not while parsing: a dry run, and a second run that waits for the lock, leave the settings of the results alone.
+onstart:
+    study_settings.save(STUDY, CONFIG)
+    runs.record_driver(STUDY.study)
+    pins.warn_of_other_versions()
+
+
+onsuccess:
+    checksums.record(Path(CONFIG).parent, STUDY.seed)
 
 
 wildcard_constraints:
@@ -47,6 +60,7 @@ localrules:
     all,
     download,
     preprocess,
+    contact_sheets,
     synthesizer,
     synthesis,
     recognition,
@@ -71,6 +85,11 @@ rule download:
 rule preprocess:
     input:
         FOLD_TABLES,
+
+
+rule contact_sheets:
+    input:
+        CONTACT_SHEETS,
 
 
 rule synthesizer:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 
-from freetumor.core import code, settings as study_settings
+from freetumor.core import checksums, code, pins, runs, settings as study_settings
 from freetumor.core.errors import UserError, fail
-from freetumor.download.sources import check_source
+from freetumor.download.sources import check_source, surroundings_of
 
 # A shell command says `python`; without conda that is the Python that runs Snakemake.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))
@@ -28,7 +28,8 @@ try:
     for entry in STUDY.sources:
         check_source(entry)
     CONFIG = f"results/{STUDY.study}/config.yaml"
-    study_settings.save(STUDY, CONFIG)
+    if workflow.remote_exec and not Path(CONFIG).exists():  # a machine that shares no files with the one that plans
+        study_settings.save(STUDY, CONFIG)
 except UserError as error:
     fail(str(error))
 
@@ -75,6 +76,7 @@ HISTORIES = [path.replace("weights.safetensors", "history.csv") for path in SYNT
 CLAIMS = [f"studies/claims/{STUDY.evaluation.claims}"] if STUDY.evaluation.claims else []
 SUMMARY = f"results/{STUDY.study}/evaluation/summary.csv"
 FIGURES = expand("results/{study}/figures/{name}.png", study=STUDY.study, name=STUDY.figures)
+CONTACT_SHEETS = [f"results/{STUDY.study}/figures/contact_sheets/{source.name}.png" for source in STUDY.sources]
 REPORT = f"results/{STUDY.study}/report.html"
 CLASSIFICATION = [SUMMARY.replace("summary", "classification")] if STUDY.task == "classification" else []
 REALISM = [SUMMARY.replace("summary", "realism")] if "realism" in STUDY.figures else []
@@ -102,6 +104,14 @@ def drawing(name, group):
     files = multiext(f"results/{{study}}/figures/{name}", png=".png", pdf=".pdf", csv=".csv", md=".md")
     words = f"../results/{STUDY.study}/figures/{name}.md"
     shown = report(files[0], caption=words, category="Figures", subcategory=group, labels={"figure": name.replace("_", " ")})
+    return [shown, *files[1:]]
+
+
+def sheet_of_source():
+    """Outputs of a contact sheet, like those of `drawing`, per source."""
+    files = multiext("results/{study}/figures/contact_sheets/{source}", png=".png", pdf=".pdf", csv=".csv", md=".md")
+    words = "../docs/reporting/captions/contact_sheet.rst"
+    shown = report(files[0], caption=words, category="Contact sheets", labels={"source": "{source}"})
     return [shown, *files[1:]]
 
 
@@ -148,10 +158,10 @@ def named_settings(table, *keys):
 
 
 def source_settings(wildcards):
-    """Hash of the settings of a source, and of the folder that variables in them stand for."""
+    """Hash of the settings of a source, and of what else decides on its cases: folders that variables stand for, the catalog."""
     source = STUDY.source(wildcards.source)
     root = os.getenv("FREETUMOR_REAL_DATA", "") if "FREETUMOR_REAL_DATA" in getattr(source, "root", "") else ""
-    return hashlib.sha256((source.model_dump_json() + root).encode()).hexdigest()[:12]
+    return hashlib.sha256((source.model_dump_json() + root + surroundings_of(source)).encode()).hexdigest()[:12]
 
 
 def gpus(most=STUDY.compute.gpus_per_job):
@@ -160,10 +170,34 @@ def gpus(most=STUDY.compute.gpus_per_job):
     return most if wanted else 0
 
 
-def launch():
-    """How a training script is started: by torchrun when it has more than one GPU."""
-    count = gpus()
-    return f"torchrun --standalone --nproc-per-node {count}" if count > 1 else "python"
+def organ_gpus(wildcards):
+    """GPUs of a job that labels organs, if the program of the source uses one."""
+    return gpus(1) if STUDY.source(wildcards.source).organ_labels.gpu else 0
+
+
+def memory(megabytes):
+    """Memory of a job in MB: what it needs, doubled with each further attempt."""
+    return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
+
+
+def minutes(count):
+    """Time limit of a job in minutes: generous, doubled with each further attempt."""
+    return lambda wildcards, attempt: count * 2 ** (attempt - 1)
+
+
+def download_minutes(wildcards):
+    """Time limit of a download in minutes: three days for what comes from the network, and is continued if that is too short."""
+    return 4320 if STUDY.source(wildcards.source).kind == "public" else 60
+
+
+def launch(training=False):
+    """How a script is started that can use GPUs; the same text on every machine, so that no other machine reruns it."""
+    compute = STUDY.compute
+    machines = "srun " if training and compute.nodes_per_job > 1 else ""
+    if compute.device == "cpu" and not machines:
+        return "python"
+    count = 0 if compute.device == "cpu" else compute.gpus_per_job if training else 1
+    return f"{machines}python scripts/launch.py --gpus {count}"
 
 
 def flags(**paths):
@@ -179,6 +213,12 @@ def volume_shards(name):
         return [f"results/volumes/{wildcards.preset}/{wildcards.source}/shards/{shard}.{name}" for shard in range(count)]
 
     return paths
+
+
+def organ_labels(wildcards):
+    """The organ labels of a shard, if the source has a program that makes them."""
+    wanted = getattr(STUDY.source(wildcards.source), "organ_labels", None)
+    return [f"results/data/{wildcards.source}/organ_labels/{wildcards.shard}.csv"] if wanted else []
 
 
 def painting_inputs(synthesizer, folder):

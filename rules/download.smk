@@ -17,8 +17,8 @@ rule download_source:
         "../envs/core.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=download_minutes,
     params:
         config=CONFIG,
         code=code_hash("download_source.py"),

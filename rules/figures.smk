@@ -21,8 +21,8 @@ rule plot_cohort:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_cohort.py"),
@@ -52,8 +52,8 @@ rule plot_lesions:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_lesions.py"),
@@ -80,8 +80,8 @@ rule plot_training:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_training.py"),
@@ -107,8 +107,8 @@ rule plot_gate:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_gate.py"),
@@ -136,8 +136,8 @@ rule plot_samples:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_samples.py"),
@@ -164,8 +164,8 @@ rule plot_canvases:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_canvases.py"),
@@ -193,8 +193,8 @@ rule plot_overview:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_overview.py"),
@@ -225,8 +225,8 @@ rule plot_flow:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_flow.py"),
@@ -254,8 +254,8 @@ rule plot_privacy:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_privacy.py"),
@@ -292,8 +292,8 @@ rule build_report:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         provenance=[path.replace("weights.safetensors", "provenance.json") for path in [*SYNTHESIZER_WEIGHTS, *RECOGNIZERS]],

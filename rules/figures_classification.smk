@@ -17,8 +17,8 @@ rule plot_fidelity:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_fidelity.py"),
@@ -46,8 +46,8 @@ rule plot_curves:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_curves.py"),
@@ -75,8 +75,8 @@ rule plot_confusion:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_confusion.py"),
@@ -103,8 +103,8 @@ rule plot_embedding:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_embedding.py"),

@@ -19,8 +19,8 @@ rule plot_differences:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_differences.py"),
@@ -49,8 +49,8 @@ rule plot_sizes:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_sizes.py"),
@@ -77,8 +77,8 @@ rule plot_boxes:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_boxes.py"),
@@ -106,8 +106,8 @@ rule plot_seeds:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_seeds.py"),
@@ -136,8 +136,8 @@ rule plot_external:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_external.py"),
@@ -166,8 +166,8 @@ rule plot_early:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_early.py"),
@@ -195,8 +195,8 @@ rule plot_defects:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_defects.py"),
@@ -223,8 +223,8 @@ rule plot_scaling:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_scaling.py"),
@@ -252,8 +252,8 @@ rule plot_failures:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_failures.py"),
@@ -281,8 +281,8 @@ rule plot_froc:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_froc.py"),
@@ -310,8 +310,8 @@ rule plot_calibration:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_calibration.py"),

@@ -1,14 +1,16 @@
 """Check every volume, bring it to a common form, divide patients into folds.
 
-Needs   results/data/<source>/cases.csv
-Gives   results/volumes/<preset>/<source>/volumes.parquet, results/<study>/cases.parquet, one table per fold, quarantine.tsv
+Needs   results/data/<source>/cases.csv, and the shard's organ labels where a program makes them
+Gives   results/volumes/<preset>/<source>/volumes.parquet, results/<study>/cases.parquet, one table per fold, quarantine.tsv,
+        duplicates.csv
 Steps   preprocess_shard → merge_volumes → assign_folds
 """
 
 
 rule preprocess_shard:
     input:
-        "results/data/{source}/cases.csv",
+        cases="results/data/{source}/cases.csv",
+        organ_labels=organ_labels,
     output:
         volumes="results/volumes/{preset}/{source}/shards/{shard}.parquet",
         quarantine="results/volumes/{preset}/{source}/shards/{shard}.tsv",
@@ -20,11 +22,12 @@ rule preprocess_shard:
         "../envs/core.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
-        runtime=120,
+        mem_mb=memory(6000),
+        runtime=minutes(120),
     params:
         config=CONFIG,
         work=lambda wildcards: f"results/volumes/{wildcards.preset}/{wildcards.source}/store",
+        organ_labels=lambda wildcards, input: flags(**{"organ-labels": input.organ_labels}),
         code=code_hash("preprocess_shard.py"),
         settings=named_settings("presets", "checks"),
         source=source_settings,
@@ -35,7 +38,7 @@ rule preprocess_shard:
         python scripts/preprocess_shard.py \
             --config {params.config:q} \
             --source {wildcards.source} \
-            --cases {input:q} \
+            --cases {input.cases:q} {params.organ_labels} \
             --shard {wildcards.shard} \
             --workers {threads} \
             --work {params.work:q} \
@@ -57,8 +60,8 @@ rule merge_volumes:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     params:
         max_quarantined=STUDY.checks.max_quarantined,
         code=code_hash("merge_volumes.py"),
@@ -82,6 +85,7 @@ rule assign_folds:
     output:
         cases="results/{study}/cases.parquet",
         quarantine=tabled("results/{study}/quarantine.tsv", "quarantine", "quarantine"),
+        duplicates=tabled("results/{study}/duplicates.csv", "duplicates", "duplicates"),
         folds=[f"results/{{study}}/fold{fold}/cases.parquet" for fold in STUDY.folds],
     log:
         "results/{study}/logs/assign_folds.log",
@@ -89,8 +93,8 @@ rule assign_folds:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         config=CONFIG,
         code=code_hash("assign_folds.py"),
@@ -105,5 +109,6 @@ rule assign_folds:
             --quarantines {input.quarantines:q} \
             --cases {output.cases:q} \
             --quarantine {output.quarantine:q} \
+            --duplicates {output.duplicates:q} \
             --fold-tables {output.folds:q} 2>&1 | tee {log:q}
         """

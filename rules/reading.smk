@@ -20,8 +20,8 @@ rule score_reading:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=memory(2000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         tables=lambda wildcards, input: flags(answers=" ".join(input.answers), key=" ".join(input.key)),

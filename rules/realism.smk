@@ -25,8 +25,8 @@ rule measure_lesions:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory(4000),
+        runtime=minutes(120),
     params:
         config=CONFIG,
         code=code_hash("measure_lesions.py"),
@@ -62,8 +62,8 @@ rule score_realism:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         config=CONFIG,
         code=code_hash("score_realism.py"),
@@ -96,8 +96,8 @@ rule score_privacy:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         config=CONFIG,
         code=code_hash("score_privacy.py"),
@@ -127,8 +127,8 @@ rule plot_realism:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(4000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         code=code_hash("plot_realism.py"),

@@ -21,11 +21,11 @@ rule train_recognizer:
     threads: STUDY.compute.torch_threads
     resources:
         gpu=gpus(),
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=memory(8000),
+        runtime=minutes(1440),
     params:
         config=CONFIG,
-        launch=launch(),
+        launch=launch(training=True),
         sidecar=subpath(output.weights, parent=True),
         painting=optional_flags,
         code=code_hash("train_recognizer.py"),
@@ -74,10 +74,11 @@ rule predict:
     threads: STUDY.compute.torch_threads
     resources:
         gpu=gpus(most=1),
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory(8000),
+        runtime=minutes(240),
     params:
         config=CONFIG,
+        launch=launch(),
         code=code_hash("predict.py"),
         settings=settings(
             "recognition.network",
@@ -94,7 +95,7 @@ rule predict:
         "Predicting the test and validation cases of fold {wildcards.fold} with arm {wildcards.arm}, seed {wildcards.seed}"
     shell:
         """
-        python scripts/predict.py \
+        {params.launch} scripts/predict.py \
             --config {params.config:q} \
             --arm {wildcards.arm} \
             --fold {wildcards.fold} \

@@ -22,8 +22,8 @@ rule compare_claims:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(4000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         classification=lambda wildcards, input: flags(classification=" ".join(input.classification)),
@@ -63,8 +63,8 @@ rule build_cards:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(4000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         realism=lambda wildcards, input: flags(realism=" ".join(input.realism)),
@@ -105,8 +105,8 @@ rule build_checklist:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=memory(4000),
+        runtime=minutes(20),
     params:
         config=CONFIG,
         results=lambda wildcards, input: os.path.dirname(os.path.dirname(input.summary)),

@@ -20,11 +20,12 @@ rule synthesize_shard:
     threads: STUDY.compute.torch_threads
     resources:
         gpu=gpus(most=1),
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory(8000),
+        runtime=minutes(240),
     params:
         config=CONFIG,
         networks=optional_flags,
+        launch=launch(),
         code=code_hash("synthesize_shard.py"),
         settings=named_settings(
             "synthesizers",
@@ -44,7 +45,7 @@ rule synthesize_shard:
         "Painting shard {wildcards.shard} of fold {wildcards.fold} with {wildcards.synthesizer}"
     shell:
         """
-        python scripts/synthesize_shard.py \
+        {params.launch} scripts/synthesize_shard.py \
             --config {params.config:q} \
             --synthesizer {wildcards.synthesizer} \
             --fold {wildcards.fold} \
@@ -69,8 +70,8 @@ rule merge_manifests:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     params:
         code=code_hash("merge_manifests.py"),
     message:
@@ -95,8 +96,8 @@ rule export_nifti:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         config=CONFIG,
         code=code_hash("export_nifti.py"),
@@ -125,8 +126,8 @@ rule export_nnunet:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         config=CONFIG,
         code=code_hash("export_nnunet.py"),
@@ -157,8 +158,8 @@ rule export_dicom:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         config=CONFIG,
         code=code_hash("export_dicom.py"),
@@ -187,8 +188,8 @@ rule export_monai:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         config=CONFIG,
         code=code_hash("export_monai.py"),
@@ -225,8 +226,8 @@ rule export_deck:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         config=CONFIG,
         code=code_hash("export_deck.py"),

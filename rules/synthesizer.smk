@@ -22,11 +22,11 @@ rule train_segmenter:
     threads: STUDY.compute.torch_threads
     resources:
         gpu=gpus(),
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=memory(8000),
+        runtime=minutes(1440),
     params:
         config=CONFIG,
-        launch=launch(),
+        launch=launch(training=True),
         sidecar=subpath(output.weights, parent=True),
         code=code_hash("train_segmenter.py"),
         settings=settings("segmenter", "organs", "task", "categories", "preset", "presets", "seed", "compute.torch_threads"),
@@ -59,11 +59,11 @@ rule train_synthesizer:
     threads: STUDY.compute.torch_threads
     resources:
         gpu=gpus(),
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=memory(8000),
+        runtime=minutes(1440),
     params:
         config=CONFIG,
-        launch=launch(),
+        launch=launch(training=True),
         segmenter=optional_flags,
         sidecar=subpath(output.weights, parent=True),
         code=code_hash("train_synthesizer.py"),

@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="resolved configuration of the study (YAML)")
     parser.add_argument("--source", required=True, help="name of the source")
     parser.add_argument("--cases", type=Path, required=True, help="raw cases of the whole source (CSV or Parquet)")
+    parser.add_argument("--organ-labels", type=Path, help="organ labels that a command made for this shard (CSV)")
     parser.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
     parser.add_argument("--workers", type=int, default=1, help="processes; the result does not depend on them")
     parser.add_argument("--work", type=Path, required=True, help="folder of the stored arrays; valid ones are kept")
@@ -21,7 +22,8 @@ def main() -> None:
     parser.add_argument("--quarantine", type=Path, required=True, help="output: table of refused cases (TSV)")
     args = parser.parse_args()
     config = load(args.config)
-    preprocess_shard(config, args.source, args.cases, args.shard, args.output, args.quarantine, args.work, args.workers)
+    outputs = args.output, args.quarantine, args.work
+    preprocess_shard(config, args.source, args.cases, args.shard, *outputs, args.workers, args.organ_labels)
 
 
 if __name__ == "__main__":

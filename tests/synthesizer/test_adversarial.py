@@ -100,8 +100,8 @@ def test_the_class_blind_loss_counts_tumors_of_every_organ(labeled, pool):
 
 def test_the_mean_is_over_the_voxels_of_the_whole_batch():
     values, mask = torch.arange(6.0).view(2, 3), torch.tensor([[True, False, False], [True, True, False]])
-    assert mean_over(values, mask).item() == pytest.approx((0 + 3 + 4) / 3, rel=1e-5)
-    assert mean_over(values, torch.zeros(2, 3, dtype=torch.bool)).item() == 0
+    assert mean_over(values, mask, CPU).item() == pytest.approx((0 + 3 + 4) / 3, rel=1e-5)
+    assert mean_over(values, torch.zeros(2, 3, dtype=torch.bool), CPU).item() == 0
 
 
 def head_gradient(training, canvas):

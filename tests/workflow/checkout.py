@@ -15,7 +15,7 @@ SNAKEMAKE = (sys.executable, "-m", "snakemake")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # What differs between two runs by nature: times, durations, machines, and what a killed job left unfinished.
 DIFFERS = re.compile(
-    r"(^|/)(logs|benchmarks)/|\.log$|download\.tsv$|\.benchmark\.tsv$|provenance\.json$|(^|/)\.[^/]*$|/checkpoints/"
+    r"(^|/)(logs|benchmarks)/|\.log$|checksums\.json$|download\.tsv$|\.benchmark\.tsv$|provenance\.json$|(^|/)\.[^/]*$|/checkpoints/"
 )
 
 TINY = """
@@ -52,6 +52,7 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         for part in PARTS:
             source = REPOSITORY / part
             ignore = shutil.ignore_patterns("__pycache__")

@@ -44,6 +44,17 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert finished.planned() == {}
 
 
+def test_a_plan_of_other_settings_leaves_the_results_and_their_settings_alone(finished):
+    before = finished.content()
+    path = finished.folder / "studies" / "tiny.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("resamples: 100", "resamples: 200"))
+    planned = finished.planned()
+    path.write_text(text)
+    assert planned
+    assert finished.content() == before
+
+
 def test_touching_every_file_reruns_nothing(finished):
     for path in [*finished.folder.rglob("scripts/**/*.py"), *finished.folder.glob("rules/*"), finished.folder / "Snakefile"]:
         os.utime(path)

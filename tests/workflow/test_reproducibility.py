@@ -16,13 +16,24 @@ pytestmark = pytest.mark.workflow
 KILLS = int(os.environ.get("FREETUMOR_KILLS", "4"))
 
 
+# Made for figures and the report alone, of tables whose bytes are compared; tests/figures/test_regeneration.py draws twice.
+DRAWN = re.compile(r"/figures/|/sheets/|/reporting/|gate\.csv$|report\.html$")
+
+
+def check_content(found, expected):
+    """Nothing but what is drawn may be missing, and nothing may differ."""
+    assert "tiny/evaluation/summary.csv" in found
+    assert found == {path: digest for path, digest in expected.items() if path in found}
+    assert set(expected) - set(found) == {path for path in expected if DRAWN.search(path)}
+
+
 def test_one_and_two_cores_give_the_same_bytes(finished, tmp_path):
     other = Checkout(tmp_path)
-    other.run(cores=1)
-    expected, found = finished.content(), other.content()
-    assert {Path(path).suffix for path in expected} >= {".parquet", ".csv", ".safetensors", ".png", ".pack", ".b2nd", ".html"}
-    assert len(expected) > 60
-    assert found == expected
+    other.run("evaluation", cores=1)
+    found = other.content()
+    assert {Path(path).suffix for path in found} >= {".parquet", ".csv", ".safetensors", ".pack", ".b2nd"}
+    assert len(found) > 50
+    check_content(found, finished.content())
 
 
 def processes_in(folder):
@@ -62,9 +73,4 @@ def test_kills_at_random_moments_change_no_byte(finished, tmp_path):
         other.run("--unlock")
     other.run("evaluation", cores=2)
     assert killed > 0
-    found = other.content()
-    expected = finished.content()
-    assert "tiny/evaluation/summary.csv" in found
-    assert found == {path: digest for path, digest in expected.items() if path in found}
-    drawn = re.compile(r"/figures/|/sheets/|/reporting/|gate\.csv$|report\.html$")  # made for figures and the report alone
-    assert set(expected) - set(found) == {path for path in expected if drawn.search(path)}
+    check_content(other.content(), finished.content())

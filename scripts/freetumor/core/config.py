@@ -4,10 +4,12 @@ Every length is in millimeters, every intensity in HU, every triple in the order
 This module is read by the Snakefile and imports nothing heavy.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from .config_checks import check
+from .config_downloads import DownloadSettings
 from .config_figures import figures_of, scaled_arms
 from .config_parts import (
     Checks,
@@ -26,7 +28,16 @@ from .config_parts import (
 )
 from .config_reading import Reading
 from .config_reporting import DataFacts, Reporting
-from .config_sources import ExtraLabels, FolderSource, PhantomSource, RoiFolderSource, RoiPhantomSource, Source
+from .config_sources import (
+    ExtraLabels,
+    FolderSource,
+    OrganLabels,
+    PhantomSource,
+    PublicSource,
+    RoiFolderSource,
+    RoiPhantomSource,
+    Source,
+)
 from .config_synthesizer import (
     DEFECTS,
     Compositor,
@@ -51,6 +62,7 @@ __all__ = [
     "Config",
     "DataFacts",
     "Diffusion",
+    "DownloadSettings",
     "Evaluation",
     "ExtraLabels",
     "FeatureNetwork",
@@ -58,10 +70,12 @@ __all__ = [
     "Gate",
     "Growth",
     "Network",
+    "OrganLabels",
     "Painter",
     "PhantomSource",
     "Placement",
     "Preset",
+    "PublicSource",
     "Reading",
     "Recognition",
     "Reporting",
@@ -238,6 +252,7 @@ class Config(Section):
     presets: dict[Name, Preset] = Field(description="Named forms of preprocessing.")
     checks: Checks = Checks()
     sources: list[Source] = Field(min_length=1, description="Where images come from.")
+    downloads: DownloadSettings = DownloadSettings()
     cohort: Cohort = Cohort()
     segmenter: Segmenter = Segmenter()
     synthesizers: dict[Name, Synthesizer] = Field(default_factory=dict, description="Named synthesizers.")
@@ -248,92 +263,9 @@ class Config(Section):
     reporting: Reporting = Reporting()
 
     @model_validator(mode="after")
-    def _names_exist(self) -> "Config":
-        _require(self.preset, self.presets, "preset", "presets")
-        for arm in self.recognition.arms:
-            _require(arm, self.arms, "recognition.arms", "arms")
-            if self.arms[arm].synthesizer is not None:
-                _require(self.arms[arm].synthesizer, self.synthesizers, f"arms.{arm}.synthesizer", "synthesizers")
-        for name in self.synthesis.synthesizers:
-            _require(name, self.synthesizers, "synthesis.synthesizers", "synthesizers")
-        for name, entry in self.synthesizers.items():
-            if entry.trained_as is not None:
-                _require(entry.trained_as, self.synthesizers, f"synthesizers.{name}.trained_as", "synthesizers")
-                teacher = self.synthesizers[entry.trained_as]
-                if not entry.trained or teacher.trained_as is not None or teacher.painter != entry.painter:
-                    raise ValueError(
-                        f"synthesizers.{name}.trained_as: '{entry.trained_as}' must train networks itself, with the same painter"
-                    )
-        names = [source.name for source in self.sources]
-        if len(set(names)) < len(names):
-            raise ValueError("sources: two sources have the same name")
-        for key, training in self._trainings():
-            if training.batch % self.compute.gpus_per_job:
-                raise ValueError(f"{key}.batch: must be a multiple of compute.gpus_per_job, got {training.batch}")
-        outside = [fold for fold in self.cohort.run_folds or [] if not 0 <= fold < self.cohort.folds]
-        if outside:
-            raise ValueError(f"cohort.run_folds: {outside[0]} is not a fold; folds are 0 to {self.cohort.folds - 1}")
-        if len(set(self.organs)) < len(self.organs):
-            raise ValueError("organs: an organ is listed twice")
-        for name in self.reporting.data:
-            _require(name, dict.fromkeys(names), "reporting.data", "sources")
+    def _parts_agree(self) -> "Config":
+        check(self)
         return self
-
-    @model_validator(mode="after")
-    def _patch_suits_networks(self) -> "Config":
-        networks = {"segmenter.network": self.segmenter.network} if self.needs_segmenter else {}
-        networks["recognition.network"] = self.recognition.network
-        for name in self.used_synthesizers:
-            if self.synthesizers[name].taught:
-                networks[f"synthesizers.{name}.painter.network"] = self.synthesizers[name].painter.network
-        for where, network in networks.items():
-            cells = [length / network.stride for length in self.working.patch]
-            if any(cell != int(cell) for cell in cells) or all(cell == 1 for cell in cells):
-                raise ValueError(
-                    f"presets.{self.preset}.patch: {where} '{network.name}' needs multiples of {network.stride} voxels, and more "
-                    f"than one, got {list(self.working.patch)}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _task_is_served(self) -> "Config":
-        classify = self.task == "classification"
-        if classify and len(self.categories) < 2:
-            raise ValueError("categories: a classification needs at least two")
-        if classify != (self.working.form == "region"):
-            raise ValueError(f"presets.{self.preset}.form: task '{self.task}' does not work on the form '{self.working.form}'")
-        if not classify and (self.recognition.training.epochs or self.segmenter.training.epochs):
-            raise ValueError("training.epochs: patches are drawn at random, a segmentation has no epochs; give steps")
-        if self.recognition.network.task != self.task:
-            raise ValueError(f"recognition.network: '{self.recognition.network.name}' does not serve the task '{self.task}'")
-        for name in self.used_synthesizers:
-            if self.synthesizers[name].whole_image != classify:
-                kind = self.synthesizers[name].painter.kind
-                raise ValueError(f"synthesizers.{name}.painter: '{kind}' does not serve the task '{self.task}'")
-        for name in self.recognition.arms:
-            arm, held = self.arms[name], self.synthesis.images_per_category
-            if arm.synthetic and arm.synthesizer is None:
-                raise ValueError(f"arms.{name}.synthetic: needs a synthesizer")
-            if arm.lesions == "bank" and arm.synthetic > held:
-                raise ValueError(f"arms.{name}.synthetic: the bank holds synthesis.images_per_category = {held} images")
-        for name, selection in self.evaluation.selections.items():
-            where = f"evaluation.selections.{name}"
-            if name in self.arms:
-                raise ValueError(f"{where}: an arm has the same name")
-            for arm in selection.candidates:
-                if arm not in self.recognition.arms:
-                    raise ValueError(f"{where}.candidates: '{arm}' is not among recognition.arms")
-        return self
-
-    def _trainings(self) -> list[tuple[str, Training]]:
-        painters = []
-        for name, entry in self.synthesizers.items():
-            painters.append((f"synthesizers.{name}.painter.training", entry.painter.training))
-            for part in ("autoencoder", "denoiser"):
-                training = getattr(entry.painter.diffusion, part).training
-                painters.append((f"synthesizers.{name}.painter.diffusion.{part}.training", training))
-        fixed = [("segmenter.training", self.segmenter.training), ("recognition.training", self.recognition.training)]
-        return fixed + [item for item in painters if self.compute.gpus_per_job > 1]
 
     @property
     def working(self) -> Preset:
@@ -407,12 +339,3 @@ class Config(Section):
     def source(self, name: str) -> Source:
         """The source called ``name``."""
         return next(source for source in self.sources if source.name == name)
-
-
-def _require(name: str, known: dict[str, Any], where: str, table: str) -> None:
-    if name not in known:
-        import difflib
-
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
-        raise ValueError(f"{where}: '{name}' is not a key of {table}{hint}")

@@ -55,7 +55,17 @@ class Compute(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU if there is one.")
     mixed_precision: bool = Field(True, description="Automatic mixed precision on a GPU; never used on a CPU.")
-    gpus_per_job: int = Field(1, ge=1, description="GPUs of one training job; more than one starts it under `torchrun`.")
+    gpus_per_job: int = Field(
+        1, ge=1, description="GPUs of one training job on one machine; more than one starts it under `torchrun`."
+    )
+    nodes_per_job: int = Field(
+        1, ge=1, description="Machines of one training job; more than one needs Slurm, see docs/how-to/run-on-a-cluster.md."
+    )
+
+    @property
+    def processes_per_job(self) -> int:
+        """Processes of one training."""
+        return self.gpus_per_job * self.nodes_per_job
 
 
 class Preset(Section):

@@ -1,10 +1,11 @@
 """Where images come from: the kinds of sources. See ``config``, which re-exports them."""
 
+import shlex
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from .config_parts import Count, Interval, Name, Section, Share, Structure
+from .config_parts import Count, Interval, Name, Positive, Section, Share, Structure
 
 
 class _Source(Section):
@@ -41,6 +42,38 @@ class ExtraLabels(Section):
     label_map: dict[int | str, Structure] = Field(description="From the file's integers (or segment names) to structures.")
 
 
+class OrganLabels(Section):
+    """Organ labels that a program makes, such as TotalSegmentator or lungmask, which the user has installed."""
+
+    command: str = Field(
+        description="Command line, run once per case and by no shell; `{image}` stands for the image (a file, or a folder with a DICOM series), `{output}` for the `.nii.gz` file of labels that it must write."
+    )
+    label_map: dict[int | str, Structure] = Field(
+        min_length=1,
+        description="From the integers that it writes to organs, `background` to ignore one; the key `*` stands for all others.",
+    )
+    version: str = Field("", description="Command line that prints the version, kept with the labels; none if empty.")
+    timeout: Positive = Field(60.0, description="Minutes after which a case is given up.")
+    gpu: bool = Field(True, description="Whether a job asks for a GPU, if there is one.")
+
+    @model_validator(mode="after")
+    def _command_can_be_run(self) -> "OrganLabels":
+        for key, text in (("command", self.command), ("version", self.version or "none")):
+            try:
+                words = shlex.split(text)
+            except ValueError as error:
+                raise ValueError(f"{key}: '{text}' is not a command line ({error})") from error
+            if not words:
+                raise ValueError(f"{key}: expected a command line")
+        missing = [name for name in ("{image}", "{output}") if name not in self.command]
+        if missing:
+            raise ValueError(f"command: '{self.command}' does not contain {' and '.join(missing)}")
+        tumors = [name for name in self.label_map.values() if name.endswith("_tumor")]
+        if tumors:
+            raise ValueError(f"label_map: '{tumors[0]}' is a tumor; a program's tumors are no annotation, expected organs")
+        return self
+
+
 class FolderSource(_Source):
     """A user's own CT: NIfTI, NRRD or MetaImage files, or folders with a DICOM series each."""
 
@@ -71,9 +104,42 @@ class FolderSource(_Source):
         default_factory=dict,
         description="Organs to derive from the CT by a documented threshold rule, where no mask exists.",
     )
+    organ_labels: OrganLabels | None = Field(
+        None, description="A program that makes masks of the organs that a case's own files do not name; none if empty."
+    )
     patient: str | None = Field(
         None,
         description="Regular expression whose first group, found in the file name, is the patient. Default: the case id.",
+    )
+    identity: Literal["as_is", "keyed"] = Field(
+        "as_is",
+        description="`keyed`: ids of cases and patients become keyed hashes, and files are reached by links of such names; the key and the links lie in the folder `$FREETUMOR_IDENTITY` (`~/.freetumor/identity`), outside the results.",
+    )
+
+
+class PublicSource(_Source):
+    """A public collection of the catalog (docs/data.md): fetched where anyone may, checked where you put it yourself."""
+
+    kind: Literal["public"] = Field(description="A source of the catalog.")
+    entry: Name | None = Field(None, description="Its name in the catalog; empty: the name of the source.")
+    root: str = Field(
+        "${FREETUMOR_DATA:-results/downloads}/{entry}",
+        description="Folder of its files; `{entry}` stands for the name in the catalog, `$NAME`, `${NAME:-default}` and `~` are expanded.",
+    )
+    limit: Count | None = Field(
+        None,
+        description="Take only the first patients, by name; all if empty. Files of others are not fetched where they can be told apart.",
+    )
+    host_rule: dict[Structure, Literal["muscle", "lung"]] = Field(
+        default_factory=dict,
+        description="Organs to derive from the CT by a documented threshold rule, where no mask exists.",
+    )
+    extra_labels: list[ExtraLabels] = Field(
+        default_factory=list,
+        description="Label files of your own beside the public ones, for example predicted organs; paths are relative to the folder.",
+    )
+    organ_labels: OrganLabels | None = Field(
+        None, description="A program that makes masks of the organs that a case's own files do not name; none if empty."
     )
 
 
@@ -110,4 +176,6 @@ class RoiFolderSource(_Source):
     pixel_mm: float = Field(1.0, gt=0, description="Pixel size of picture files in mm; CT files hold it themselves.")
 
 
-Source = Annotated[PhantomSource | FolderSource | RoiPhantomSource | RoiFolderSource, Field(discriminator="kind")]
+Source = Annotated[
+    PhantomSource | FolderSource | PublicSource | RoiPhantomSource | RoiFolderSource, Field(discriminator="kind")
+]

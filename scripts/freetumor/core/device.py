@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed
+from torch import Tensor
 
+from . import distributed
 from .config import Compute
 from .errors import UserError
 
@@ -29,13 +31,34 @@ class Device:
         """Mixed precision where it is on; else a context that does nothing."""
         return torch.autocast(self.torch.type, dtype=torch.bfloat16) if self.mixed_precision else nullcontext()
 
+    def mine(self, batch: int) -> range:
+        """The slots of a batch of ``batch`` samples that this process computes."""
+        return range(self.rank, batch, self.world)
+
+    def total(self, value: Tensor) -> Tensor:
+        """Sum of ``value`` over all processes; differentiable."""
+        return distributed.total(value) if self.world > 1 else value
+
+    def gather(self, part: Tensor) -> Tensor:
+        """The whole batch from the parts of all processes, in the order of the slots; differentiable."""
+        return distributed.gather(part) if self.world > 1 else part
+
+    def average(self, numbers: dict[str, float]) -> dict[str, float]:
+        """Means of recorded numbers, which all processes have under the same names, over the processes."""
+        if self.world == 1:
+            return numbers
+        values = distributed.total(torch.tensor(list(numbers.values()), device=self.torch)) / self.world
+        return dict(zip(numbers, values.tolist(), strict=True))
+
+    def synchronize_norms(self, network: torch.nn.Module) -> None:
+        """Let batch normalization of ``network`` see the parts of all processes while it trains."""
+        if self.world > 1:
+            distributed.synchronize_norms(network)
+
     def average_gradients(self, module: torch.nn.Module) -> None:
         """Average the gradients of ``module`` over all processes; nothing to do in a single one."""
         if self.world > 1:
-            for parameter in module.parameters():
-                if parameter.grad is not None:
-                    torch.distributed.all_reduce(parameter.grad)
-                    parameter.grad /= self.world
+            distributed.average_gradients(module)
 
     def barrier(self) -> None:
         """Wait for all processes."""

@@ -1,26 +1,44 @@
-"""Errors a user can cause, and how a script reports them: one line, exit code 2."""
+"""Errors a user can cause, and how a script reports them: one line and an exit code of their own."""
 
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from .exclusive import exclusive
 
 
 class UserError(Exception):
     """A mistake in the configuration or the data that the user can mend.
 
     The message is one line that names the file or the configuration key and says what was expected.
+
+    Attributes:
+        status: exit status of a script that ends with it.
     """
 
+    status = 2
 
-def fail(message: str) -> NoReturn:
-    """Print ``message`` as one line on standard error and end the process with exit code 2."""
+
+class DiskFull(UserError):
+    """There is no room for a result. It concerns the job, not the case it was at: nothing is quarantined for it."""
+
+
+class TooManyRefused(UserError):
+    """More cases were refused than the configuration allows."""
+
+    status = 3
+
+
+def fail(message: str, status: int = UserError.status) -> NoReturn:
+    """Print ``message`` as one line on standard error and end the process with exit code ``status``."""
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
-    raise SystemExit(2)
+    raise SystemExit(status)
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a script's ``main`` and turn a :class:`UserError` into one line and exit code 2."""
+    """Run a script's ``main``, once at a time, and turn a :class:`UserError` into one line and its exit code."""
     try:
-        main()
+        with exclusive(sys.argv):
+            main()
     except UserError as error:
-        fail(str(error))
+        fail(str(error), error.status)

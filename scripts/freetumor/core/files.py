@@ -1,12 +1,20 @@
 """Files that are either complete or absent: write to a temporary name, flush to disk, rename."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from .errors import DiskFull
+from .progress import format_bytes
+
+SCARCE = 2**20  # bytes: a disk with less is taken to be full
 
 
 @contextlib.contextmanager
@@ -19,7 +27,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(path.suffixes[-2:])
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part{suffix}")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part{suffix}")
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
@@ -28,8 +36,24 @@ def atomic(path: str | Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         temporary.replace(path)
+    except Exception as error:
+        if (full := _disk_full(error, path, temporary)) is not None:
+            raise full from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _disk_full(error: Exception, path: Path, temporary: Path) -> DiskFull | None:
+    """The error to raise instead, if ``error`` came of a full disk; some writers say so in no other way than by failing."""
+    free = shutil.disk_usage(path.parent).free
+    if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and free > SCARCE:
+        return None
+    written = temporary.stat().st_size if temporary.exists() else 0
+    return DiskFull(
+        f"{path}: no room: it needs more than the {format_bytes(written + free)} that there were; make room on the disk of "
+        f"{path.parent.resolve()} and say the same command again"
+    )
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -12,6 +12,7 @@ from .config import Config, Training
 from .device import Device, prepare
 from .files import sha256_file, sha256_json
 from .optimization import Trainable, optimize
+from .pins import warn_of_other_versions
 from .provenance import write_provenance
 from .tables import HISTORY, make_table, write_table
 from .weights import save_weights
@@ -45,6 +46,8 @@ def run_training(
     """
     started = time.monotonic()
     device = prepare(config.compute)
+    if device.leads:
+        warn_of_other_versions()
     facts = {
         "identity": identity,
         "organs": config.organs,

@@ -53,6 +53,7 @@ class Supervised:
 
     def __init__(self, network: nn.Module, settings: Training, device: Device) -> None:
         self.network, self.settings, self.device = network.to(device.torch), settings, device
+        device.synchronize_norms(self.network)
         self.optimizer = make_optimizer(self.network, settings)
         self.kept: dict[str, Tensor] = {}
         self.best_score = float("-inf")
@@ -110,7 +111,7 @@ def optimize(trainable: Trainable, settings: Training, checkpoints: Checkpoints,
     progress = Progress(label, settings.steps, "step", done=first - 1, interval=10)
     recent: dict[str, list[float]] = saved["recent"] if saved is not None else {}
     for step in range(first, settings.steps + 1):
-        for name, value in trainable.step(step).items():
+        for name, value in device.average(trainable.step(step)).items():
             recent.setdefault(name, []).append(value)
         if step % settings.validate_every == 0 or step == settings.steps:
             means = {name: sum(values) / len(values) for name, values in recent.items()}

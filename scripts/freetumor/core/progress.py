@@ -17,6 +17,15 @@ def format_duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def format_bytes(count: float) -> str:
+    """``1234567`` → ``1.2 MB``: powers of 1000, two digits or more."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(count) < 999.5:
+            return f"{count:.0f} {unit}" if unit == "bytes" or abs(count) >= 99.5 else f"{count:.2g} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB" if abs(count) < 99.5 else f"{count:,.0f} TB"
+
+
 class Progress:
     """Count finished items and print a line at most every ``interval`` seconds.
 

@@ -5,7 +5,6 @@
 
 import importlib.metadata
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from packaging.utils import canonicalize_name
 
 from .config import DEFECTS, Config
 from .files import write_text
+from .pins import read_lock
 
 ENVIRONMENTS = {
     "core": (
         "numpy scipy pandas pyarrow scikit-learn statsmodels matplotlib pydantic pyyaml nibabel SimpleITK pydicom blosc2 isal "
-        "connected-components-3d edt packaging",
+        "connected-components-3d edt packaging requests urllib3",
         "reading, preprocessing, statistics, figures: everything that needs no network",
     ),
     "torch": (
@@ -46,13 +46,6 @@ def write_reference(repository: Path) -> None:
     """Write every generated file."""
     for path, text in generated_files(repository).items():
         write_text(repository / path, text)
-
-
-def read_lock(path: Path) -> dict[str, str]:
-    """Pinned version of each package in a lock file, by normalized name."""
-    pattern = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;#]+)")
-    matches = (pattern.match(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return {canonicalize_name(match[1]): match[2] for match in matches if match}
 
 
 def conda_environment(roots: Iterable[str], pins: dict[str, str], purpose: str) -> str:

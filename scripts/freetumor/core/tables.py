@@ -38,6 +38,17 @@ RAW_CASES = Schema(
     },
 )
 
+ORGAN_LABELS = Schema(
+    "organ labels",
+    {
+        "case_id": TEXT,
+        "path": TEXT,  # of the label file that a command made; empty if there is none
+        "sha256": TEXT,
+        "version": TEXT,  # what the command says of itself
+        "reason": TEXT,  # why there is none; empty too if the case's own files name all organs
+    },
+)
+
 VOLUMES = Schema(
     "volumes",
     {
@@ -72,6 +83,21 @@ CASES = Schema("cases", {**VOLUMES.columns, "split": TEXT, "fold": INTEGER, "exc
 FOLD_CASES = Schema("fold cases", {**CASES.columns, "part": TEXT})  # train, validation, test or pool
 
 QUARANTINE = Schema("quarantine", {"case_id": TEXT, "stage": TEXT, "code": TEXT, "path": TEXT, "reason": TEXT})
+
+DUPLICATES = Schema(
+    "duplicates",
+    {
+        "case_id": TEXT,
+        "source": TEXT,
+        "outcome": TEXT,  # where the case went: a reason of exclusion, or its split and fold
+        "other_case_id": TEXT,  # the same scan
+        "other_source": TEXT,
+        "other_outcome": TEXT,
+        "kind": TEXT,  # exact (same voxels), near (same picture) or part (one shows a part of the other)
+        "correlation": NUMBER,  # of what the two were compared by
+        "patient_id": TEXT,  # of both: the component
+    },
+)
 
 HISTORY = Schema("training history", {"step": INTEGER, "name": TEXT, "value": NUMBER})
 

@@ -86,6 +86,8 @@ class AdversarialTraining:
             derive_seed(*self.key, "discriminator"),
             self.settings.has("batch_statistics"),
         ).to(device.torch)
+        for network in (self.generator, self.discriminator):
+            device.synchronize_norms(network)
         self.optimizers = [
             torch.optim.Adam(network.parameters(), self.training.learning_rate, betas=(0.0, 0.999))
             for network in (self.generator, self.discriminator)
@@ -126,14 +128,14 @@ class AdversarialTraining:
             painted = self._paint(canvas)
             classes = self.segmenter(painted).float().softmax(dim=1)
             verdict = self.discriminator(painted).float().softmax(dim=1)
-        found = mean_over(self._tumor_probability(classes, canvas.organs), canvas.fake)
-        fooled = mean_over(verdict[:, REAL : REAL + 1], canvas.fake)
+        found = self._over(canvas.fake, self._tumor_probability(classes, canvas.organs))
+        fooled = self._over(canvas.fake, verdict[:, REAL : REAL + 1])
         loss = (1 - found) + self.settings.painter.adversarial_weight * (1 - fooled)
         loss.backward()
         self.device.average_gradients(self.generator)
         self.optimizers[0].step()
         self.discriminator.requires_grad_(True)
-        change = mean_over((painted.detach() - canvas.image).float(), canvas.fake) * (
+        change = self._over(canvas.fake, (painted.detach() - canvas.image).float()) * (
             self.config.working.window[1] - self.config.working.window[0]
         )
         return painted, {
@@ -149,11 +151,16 @@ class AdversarialTraining:
             image, real, fake = unremapped_targets(canvas, painted)
         with self.device.autocast():
             verdict = self.discriminator(image).float().softmax(dim=1)
-        loss = 0.5 * ((1 - mean_over(verdict[:, REAL : REAL + 1], real)) + (1 - mean_over(verdict[:, FAKE : FAKE + 1], fake)))
+        right = [self._over(mask, verdict[:, kind : kind + 1]) for kind, mask in ((REAL, real), (FAKE, fake))]
+        loss = 0.5 * ((1 - right[0]) + (1 - right[1]))
         loss.backward()  # also without any such voxel: all processes must take part in the average
         self.device.average_gradients(self.discriminator)
         self.optimizers[1].step()
         return {"loss_discriminator": loss.item()}
+
+    def _over(self, mask: Tensor, values: Tensor) -> Tensor:
+        """Mean of ``values`` over the voxels of ``mask`` in the batch of all processes."""
+        return mean_over(values, mask, self.device)
 
     def _paint(self, canvas: Canvas) -> Tensor:
         """``x + a T change``, in window units, differentiable."""
@@ -179,8 +186,7 @@ class AdversarialTraining:
         return classes[torch.arange(len(classes), device=classes.device), codes].unsqueeze(1)
 
     def _canvas(self, step: int) -> Canvas:
-        slots = range(self.device.rank, self.training.batch, self.device.world)
-        samples = [self._sample(step, slot) for slot in slots]
+        samples = [self._sample(step, slot) for slot in self.device.mine(self.training.batch)]
         stack = {
             name: torch.from_numpy(np.stack([sample[name] for sample in samples])[:, None]).to(self.device.torch)
             for name in samples[0]
@@ -230,9 +236,9 @@ class AdversarialTraining:
         }
 
 
-def mean_over(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``values`` over the voxels of ``mask``, over the whole batch; zero if there are none."""
-    return (values * mask).sum() / (mask.sum() + TINY)
+def mean_over(values: Tensor, mask: Tensor, device: Device) -> Tensor:
+    """Mean of ``values`` over the voxels of ``mask``, over the batch of all processes; zero if there are none."""
+    return device.total((values * mask).sum()) / (device.total(mask.sum()) + TINY)
 
 
 def unremapped_targets(canvas: Canvas, painted: Tensor) -> tuple[Tensor, Tensor, Tensor]:

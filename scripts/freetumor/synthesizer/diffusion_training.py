@@ -132,7 +132,7 @@ class DiffusionTraining:
 
     def _draws(self, phase: int, step: int) -> list[np.random.Generator]:
         """One generator per sample of this process, in step number ``step``."""
-        slots = range(self.device.rank, self.phases[phase][1].batch, self.device.world)
+        slots = self.device.mine(self.phases[phase][1].batch)
         return [generator(*self.key, "sample", step, slot) for slot in slots]
 
     def _autoencoder_loss(self, step: int) -> Tensor:

@@ -26,6 +26,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from freetumor.core.config import Config, Painter
 from freetumor.core.device import Device
+from freetumor.core.distributed import separate_norms
 from freetumor.core.epochs import batch_samples
 from freetumor.core.optimization import learning_rate, set_learning_rate
 from freetumor.core.seeding import derive_seed, generator
@@ -76,6 +77,8 @@ class GanTraining:
         self.generator = image_generator(painter, config, derive_seed(*key, "generator")).to(device.torch)
         scaled = torch.from_numpy(window_image(images, config.working.window) * 2 - 1)[:, None]
         self.pairs = PAIRS[painter.kind](self, scaled, torch.from_numpy(categories))
+        for network in (self.generator, *(pair.discriminator for pair in self.pairs)):
+            device.synchronize_norms(network)
         self.optimizers = [
             torch.optim.Adam(network.parameters(), painter.training.learning_rate, betas=painter.betas)
             for pair in self.pairs
@@ -170,7 +173,7 @@ class GanTraining:
         rng = generator(*self.key, "latent", number, step)
         latent = torch.from_numpy(rng.uniform(-1, 1, (size, self.painter.latent)).astype(np.float32))
         category = torch.from_numpy(rng.choice(pair.choices, size))
-        mine = slice(self.device.rank, None, self.device.world)
+        mine = list(self.device.mine(size))
         batch = pair.images[places][mine], pair.categories[places][mine], latent[mine], category[mine]
         return tuple(tensor.to(self.device.torch) for tensor in batch)
 
@@ -238,6 +241,7 @@ def calibrate(network: nn.Module, latent: int, categories: int, *key: str | int)
         key: seed key of the latent vectors.
     """
     network = copy.deepcopy(network).train()
+    separate_norms(network)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()

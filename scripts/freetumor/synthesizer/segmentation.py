@@ -84,14 +84,15 @@ class SegmentationTraining(Supervised):
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step."""
         self.network.train()
-        slots = range(self.device.rank, self.settings.batch, self.device.world)
-        patches = [self.batches.sample(step, slot) for slot in slots]
+        mine = self.device.mine(self.settings.batch)
+        patches = [self.batches.sample(step, slot) for slot in mine]
         images = torch.from_numpy(np.stack([window_image(patch.image, self.window) for patch in patches])[:, None])
         labels = torch.from_numpy(np.stack([patch.label for patch in patches]).astype(np.int64))
-        images, labels = self.batches.join(step, images, labels)
+        whole = (self.device.gather(part.to(self.device.torch)) for part in (images, labels))
+        images, labels = self.batches.join(step, *whole)  # a patch may meet any other of the batch
         with self.device.autocast():
-            logits = self.network(images.to(self.device.torch))
-        loss = self.loss(logits.float(), labels[:, None].to(self.device.torch))
+            logits = self.network(images[mine.start :: mine.step])
+        loss = self.loss(self.device.gather(logits.float()), labels[:, None])
         self.descend(step, loss)
         return {"loss": loss.item()}
 

@@ -119,7 +119,7 @@ WATCHED = [
     (case, "check_hounsfield", "check"),
     (case, "clip_padding", "check"),
     (case, "read_structures", "label"),
-    (case, "body_mask", "body"),
+    (case, "find_body", "body"),
     (case.geometry, "resample_image", "resample"),
     (case.geometry, "resample_label", "resample"),
     (case, "voxel_hash", "fingerprint"),

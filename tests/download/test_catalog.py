@@ -60,6 +60,16 @@ def test_an_entry_can_be_a_source_and_its_labels_name_what_it_states(name):
         assert {f"{organ}_tumor" for organ in entry.tumors} <= structures
 
 
+def test_what_the_paper_took_as_canvases_counts_as_annotated_on_request_only():
+    outlined = [
+        entry
+        for entry in catalog().values()
+        if entry.roles == ("pool",) and entry.layout and any(structure.endswith("_tumor") for structure in structures_of(entry))
+    ]
+    assert {entry.name for entry in outlined} == {"panorama", "msd_colon"}
+    assert not any(entry.layout.tumors_annotated for entry in outlined)
+
+
 def structures_of(entry):
     if entry.commons is not None:
         return [structure for rule in entry.commons.labels for structure in rule.segments.values()]

@@ -1,5 +1,7 @@
 """The pre-flight: every source told at once, obstacles in one line, estimates that add up."""
 
+import json
+import math
 import shutil
 import subprocess
 import sys
@@ -9,10 +11,11 @@ import pytest
 from freetumor.core import settings
 from freetumor.core.config import PublicSource
 from freetumor.core.errors import UserError
-from freetumor.download import idc, preflight
+from freetumor.download import idc, preflight, public
 from freetumor.download.catalog import catalog
 from freetumor.download.estimates import costs, stages
 from freetumor.download.preflight import FETCH, PACKAGE, READY, WRONG, Machine, check_study, inspect_source
+from freetumor.download.transfer.ledger import Entry, Ledger
 from tests.conftest import REPOSITORY
 
 SPACIOUS = shutil._ntuple_diskusage(10**16, 0, 10**16)
@@ -56,15 +59,68 @@ def test_a_gated_source_stops_the_study_and_the_report_tells_page_and_folder():
     assert "28.7 GB" in text
 
 
-def test_what_was_put_there_or_downloaded_before_is_ready(tmp_path):
-    folder = tmp_path / "results" / "downloads" / "word" / "WORD-V0.1.0"
-    folder.mkdir(parents=True)
-    assert inspect_source(PublicSource(name="word", kind="public")).state == READY
-    cases = tmp_path / "results" / "data" / "lits" / "cases.csv"
-    cases.parent.mkdir(parents=True)
-    cases.write_text("case_id\na\nb\n")
-    state = inspect_source(PublicSource(name="lits", kind="public"))
+def put(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"not read")
+
+
+def test_what_was_put_there_is_counted_and_what_is_missing_is_told(tmp_path):
+    folder, source = tmp_path / "results" / "downloads" / "word", PublicSource(name="word", kind="public")
+    put(folder, "readme.txt")
+    state = inspect_source(source)
+    assert state.state == WRONG
+    assert "nothing in results/downloads/word matches 'WORD-V0.1.0/imagesTr/*.nii.gz'" in state.note
+    put(folder, *(f"WORD-V0.1.0/{kind}/word_{number:04d}.nii.gz" for kind in ("imagesTr", "labelsTr") for number in range(50)))
+    state = inspect_source(source)
+    assert (state.state, state.volumes) == (READY, 50)
+    assert "the catalog states 100 volumes, 50 were found" in state.note
+    put(folder, *(f"WORD-V0.1.0/{kind}/word_{number:04d}.nii.gz" for kind in ("imagesTr", "labelsTr") for number in range(100)))
+    state = inspect_source(source)
+    assert (state.state, state.volumes) == (READY, 100)
+    assert "the catalog states" not in state.note
+
+
+def test_what_was_downloaded_before_is_ready_as_long_as_limit_and_files_are_the_same(tmp_path):
+    source = PublicSource(name="lits", kind="public", limit=2)
+    table = tmp_path / "results" / "data" / "lits"
+    put(table, "cases.csv")
+    (table / "cases.csv").write_text("case_id\na\nb\n")
+    assert inspect_source(source).state == FETCH
+    (table / public.MARK).write_text(json.dumps({"mark": public.mark_of(source)}))
+    assert inspect_source(source).state == FETCH  # its files were removed
+    put(tmp_path / "results" / "downloads" / "lits", "Task03_Liver.tar")
+    state = inspect_source(source)
     assert (state.state, state.volumes, state.fetch) == (READY, 2, 0)
+    assert inspect_source(source.model_copy(update={"limit": 3})).state == FETCH
+
+
+def test_what_an_earlier_job_fetched_is_not_fetched_again(tmp_path):
+    folder = tmp_path / "results" / "downloads"
+    row = Entry("a", "", "2025-01-31T12:00:00Z", 10**9, "0", "unverified")
+    Ledger(folder / "c4kc_kits" / "ledger" / "p1.tsv").add(row)
+    Ledger(folder / "c4kc_kits" / "ledger" / "p2.tsv").add(row)
+    Ledger(folder / "lits" / "ledger.tsv").add(row)
+    whole = catalog()["c4kc_kits"].gigabytes
+    assert inspect_source(PublicSource(name="c4kc_kits", kind="public")).fetch == pytest.approx(whole - 2)
+    assert inspect_source(PublicSource(name="lits", kind="public")).fetch == pytest.approx(27.7)
+
+
+def test_an_offline_study_does_not_start_if_nothing_of_a_source_is_there(tmp_path):
+    offline = study("lits", "msd_colon", downloads={"offline": True})
+    assert refused(offline)[0] == "sources: lits, msd_colon must be fetched first, but downloads.offline is true"
+    put(tmp_path / "results" / "downloads" / "lits", "Task03_Liver.tar")
+    assert refused(offline)[0].startswith("sources: msd_colon must")
+
+
+def test_a_driver_that_hangs_shows_no_gpu(monkeypatch):
+    def hang(command, **options):
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.undo()
+    monkeypatch.setattr(preflight.shutil, "which", lambda name: name)
+    monkeypatch.setattr(preflight.subprocess, "run", hang)
+    assert preflight.inspect_machine().gpus == ()
 
 
 def test_a_limit_reduces_what_is_fetched_where_patients_can_be_told_apart():
@@ -141,6 +197,7 @@ def test_little_shared_memory_is_warned_of():
 
     assert warned(0.06)
     assert not warned(8.0)
+    assert not warned(math.inf)  # a system without
 
 
 def test_the_script_ends_with_2_and_one_line_if_the_study_cannot_start(tmp_path):

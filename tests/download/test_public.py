@@ -23,6 +23,7 @@ from freetumor.download import idc, public
 from freetumor.download.catalog import Entry
 from freetumor.download.segments import read_label
 from freetumor.download.sources import check_source, download_source, surroundings_of
+from freetumor.download.transfer.turns import alone
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_gated_source_tells_page_license_task_and_folder_and_then_takes_what_w
         "CC BY 4.0 (no commercial use)",
         "Ask, then",
         str(tmp_path / "mine"),
-        "4 volumes",
+        "images/*.nii.gz, labels labels/*.nii.gz, 4 volumes",
     ):
         assert words in told
     for name in ("images/a.nii.gz", "images/b.nii.gz", "labels/b.nii.gz"):
@@ -134,10 +135,59 @@ def test_a_gated_source_tells_page_license_task_and_folder_and_then_takes_what_w
     cases = download(tmp_path, configured)
     assert cases["case_id"].tolist() == ["a", "b"]
     assert cases["labeled"].tolist() == [False, True]
-    assert "the catalog states 4 volumes, 2 were found" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "the catalog states 4 volumes, 2 were found" in told
+    assert "1 of 2 images have no label file (labels/*.nii.gz)" in told
     (tmp_path / "mine" / "images" / "b.nii.gz").write_bytes(b"")
     with pytest.raises(UserError, match=r"b\.nii\.gz: the file is empty"):
         download(tmp_path, configured)
+
+
+def test_a_variable_that_is_not_set_is_told_and_no_folder_is_called_after_it(tmp_path, entries, monkeypatch):
+    entries("mine", access="request", how="Ask", layout=LAYOUT)
+    monkeypatch.delenv("CT_FOLDER", raising=False)
+    configured = PublicSource(name="mine", kind="public", root="${CT_FOLDER}/{entry}")
+    with pytest.raises(UserError, match=r"sources\.mine\.root: the variable CT_FOLDER is not set \(export CT_FOLDER="):
+        check_source(configured)
+    monkeypatch.setenv("CT_FOLDER", str(tmp_path))
+    assert public.folder_of(configured) == tmp_path / "mine"
+
+
+def test_tumors_of_a_source_count_as_annotated_if_the_study_says_so(tmp_path, entries):
+    entries("mine", access="request", how="Ask", roles=["pool"], layout=LAYOUT | {"tumors_annotated": False})
+    for name in ("images/a.nii.gz", "labels/a.nii.gz"):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_bytes(b"not read")
+    assert not download(tmp_path, source(tmp_path))["labeled"].any()
+    assert download(tmp_path, source(tmp_path, tumors_annotated=True))["labeled"].all()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_in_a_line(tmp_path, entries, server):
+    address, _ = server
+    entries("mine", listing={"kind": "https", "files": [f"{address}/b/a.nii.gz"]}, layout={"images": "*.nii.gz"})
+    (tmp_path / "mine").write_bytes(b"a file where the folder should be")
+    with pytest.raises(UserError, match=r"sources\.mine: .*mine.* cannot be read or written \(") as caught:
+        download(tmp_path, source(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_only_one_job_at_a_time_unpacks_into_a_folder(tmp_path, capsys):
+    first, second = threading.Event(), threading.Event()
+
+    def wait():
+        with alone(tmp_path):
+            second.set()
+
+    with alone(tmp_path):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        first.wait(0.2)
+        assert not second.is_set()
+    thread.join(10)
+    assert second.is_set()
+    assert f"waiting: another job works in {tmp_path}" in capsys.readouterr().err
+    with alone(tmp_path / "absent"):
+        pass
 
 
 def test_files_with_other_names_are_told_by_key_and_pattern(tmp_path, entries):
@@ -173,6 +223,18 @@ def test_an_archive_is_fetched_checked_unpacked_and_indexed_and_a_second_time_ne
     files.clear()
     assert download(tmp_path, source(tmp_path), offline=True).equals(first)
     assert download(tmp_path, source(tmp_path, limit=1))["case_id"].tolist() == ["a"]
+
+
+def test_files_in_the_way_of_an_archive_are_told_before_it_is_fetched(tmp_path, entries, server):
+    address, files = server
+    files["b/Task.tar"] = archive("images/a.nii.gz")
+    remote = {"kind": "https", "files": [f"{address}/b/Task.tar"]}
+    entries("mine", listing=remote, archives=["Task.tar"], layout={"images": "Task/Task/images/*.nii.gz"})
+    (tmp_path / "mine" / "Task").mkdir(parents=True)
+    (tmp_path / "mine" / "Task" / "mine.nii.gz").write_bytes(b"somebody's own")
+    with pytest.raises(UserError, match=r"Task: holds files that do not come from Task\.tar; .* kind folder"):
+        download(tmp_path, source(tmp_path))
+    assert not (tmp_path / "mine" / "Task.tar").exists()
 
 
 def test_only_files_of_the_first_patients_are_fetched_where_they_can_be_told_apart(tmp_path, entries, server):
@@ -273,7 +335,7 @@ def test_series_of_the_commons_are_fetched_paired_by_what_the_label_tells_and_li
     (label,) = json.loads(cases["labels"][0])
     assert label["map"] == {"Liver": "liver", "Mass 1": "liver_tumor"}
     assert read_label(tmp_path / label["path"]).names == ("Liver", "Mass 1", "Vein")
-    with (tmp_path / "mine" / "series.csv").open() as stream:
+    with (tmp_path / "out" / "series.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["patient"], row["modality"], row["uid"], row["license"]) for row in rows] == [
         ("P1", "CT", "1.1.2", "CC BY 4.0"),

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from freetumor.core.errors import UserError
 from freetumor.core.tables import CASES, FOLD_CASES, HISTORY, QUARANTINE, SUMMARY, make_table, read_table, write_table
 from freetumor.figures.cards import CARDS, build_cards, group_weights
-from freetumor.figures.data_sheet import data_sheet
+from freetumor.figures.data_sheet import data_sheet, statement
 from freetumor.figures.markdown import cell, grid
 from tests.figures.conftest import make_config
 
@@ -101,6 +101,17 @@ def test_what_nobody_stated_is_said_to_be_unknown(study, networks, tmp_path):
     facts = {"data": {"hospital": {"license": "CC BY 4.0"}}}
     stated = build(study, networks, tmp_path, make_config(reporting=facts))["data_sheet.md"]
     assert "| license | CC BY 4.0 |" in stated
+
+
+def test_license_and_citation_of_a_public_source_come_from_the_catalog_unless_stated():
+    public = {"sources": [{"name": name, "kind": "public"} for name in ("kits23", "btcv")]}
+    config = make_config(**public)
+    assert statement(config, "kits23", "license") == "CC BY-NC-SA 4.0; as in docs/data.md; its page decides"
+    assert "arXiv 2307.01984" in statement(config, "kits23", "citation")
+    assert statement(config, "kits23", "participants").startswith("not stated")
+    assert statement(config, "btcv", "license").startswith("not stated")  # the catalog does not know either
+    stated = make_config(**public, reporting={"data": {"kits23": {"license": "by contract"}}})
+    assert statement(stated, "kits23", "license") == "by contract"
 
 
 def test_facts_of_an_unknown_source_are_refused():

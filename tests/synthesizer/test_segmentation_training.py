@@ -32,6 +32,25 @@ def test_a_patch_is_a_function_of_step_and_slot(study, labeled):
     assert len({(patch.case_id, patch.corner) for patch in forward}) > 3
 
 
+def test_a_batch_in_parts_has_the_gradient_of_the_mean_of_the_parts(study, labeled, fold):
+    whole, parts = (make_training(study, labeled, fold) for _ in range(2))
+    size = parts.settings.batch
+    assert size == 2
+    parts.settings = parts.settings.model_copy(update={"accumulate": size})
+    whole.settings = whole.settings.model_copy(update={"batch": 1})  # its only patch is the first one of the other
+    sample = whole.batches.sample
+    gradients = []
+    for slot in range(size):
+        whole.batches.sample = lambda step, _, slot=slot: sample(step, slot)
+        state = {name: value.clone() for name, value in whole.network.state_dict().items()}
+        whole.step(1)
+        gradients.append([parameter.grad.clone() for parameter in whole.network.parameters()])
+        whole.network.load_state_dict(state)
+    parts.step(1)
+    for one, other, both in zip(*gradients, parts.network.parameters(), strict=True):
+        torch.testing.assert_close(both.grad, (one + other) / 2, rtol=1e-4, atol=1e-6)
+
+
 class Oracle(torch.nn.Module):
     """Finds what it was told to, whatever it sees."""
 

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .config_parts import Training
-
 if TYPE_CHECKING:
     from .config import Config
 
@@ -38,9 +36,7 @@ def _names_exist(config: "Config") -> None:
     names = [source.name for source in config.sources]
     if len(set(names)) < len(names):
         raise ValueError("sources: two sources have the same name")
-    for key, training in _trainings(config):
-        if training.batch % config.compute.processes_per_job:
-            raise ValueError(f"{key}.batch: must be a multiple of compute.gpus_per_job x nodes_per_job, got {training.batch}")
+    _batches_divide(config)
     outside = [fold for fold in config.cohort.run_folds or [] if not 0 <= fold < config.cohort.folds]
     if outside:
         raise ValueError(f"cohort.run_folds: {outside[0]} is not a fold; folds are 0 to {config.cohort.folds - 1}")
@@ -96,15 +92,28 @@ def _task_is_served(config: "Config") -> None:
                 raise ValueError(f"{where}.candidates: '{arm}' is not among recognition.arms")
 
 
-def _trainings(config: "Config") -> list[tuple[str, Training]]:
-    painters = []
-    for name, entry in config.synthesizers.items():
-        painters.append((f"synthesizers.{name}.painter.training", entry.painter.training))
-        for part in ("autoencoder", "denoiser"):
-            training = getattr(entry.painter.diffusion, part).training
-            painters.append((f"synthesizers.{name}.painter.diffusion.{part}.training", training))
+def _batches_divide(config: "Config") -> None:
+    """Every batch can be dealt out in equal parts."""
     fixed = [("segmenter.training", config.segmenter.training), ("recognition.training", config.recognition.training)]
-    return fixed + [item for item in painters if config.compute.processes_per_job > 1]
+    serves = {"segmenter.training": True, "recognition.training": config.task == "segmentation"}
+    for name, entry in config.synthesizers.items():
+        key = f"synthesizers.{name}.painter"
+        painters = [(f"{key}.training", entry.painter.training)]
+        painters += [
+            (f"{key}.diffusion.{part}.training", getattr(entry.painter.diffusion, part).training)
+            for part in ("autoencoder", "denoiser")
+        ]
+        serves[f"{key}.training"] = entry.painter.kind == "difference"
+        fixed += [item for item in painters if config.compute.processes_per_job > 1 or item[1].accumulate > 1]
+    for key, training in fixed:
+        if training.accumulate > 1 and not serves.get(key, False):
+            raise ValueError(f"{key}.accumulate: only segmentations and the painter 'difference' can compute a batch in parts")
+        parts = config.compute.processes_per_job * training.accumulate
+        if training.batch % parts:
+            raise ValueError(
+                f"{key}.batch: must be a multiple of compute.gpus_per_job x nodes_per_job x {key}.accumulate = {parts}, "
+                f"got {training.batch}"
+            )
 
 
 def _require(name: str, known: dict[str, Any], where: str, table: str) -> None:

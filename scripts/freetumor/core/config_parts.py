@@ -189,6 +189,11 @@ class Training(Section):
     )
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="`sgd`: with Nesterov momentum 0.9.")
     batch: int = Field(4, ge=1, description="Patches per step, over all GPUs.")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="Parts that a batch is computed in, one after another, to save memory; each takes its loss and batch statistics over itself. For segmentations and the painter `difference`.",
+    )
     learning_rate: Positive = Field(3e-3, description="Peak learning rate.")
     warmup: int = Field(20, ge=0, description="Steps of linear warm-up.")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="Learning rate after the warm-up.")

@@ -130,6 +130,10 @@ class PublicSource(_Source):
         None,
         description="Take only the first patients, by name; all if empty. Files of others are not fetched where they can be told apart.",
     )
+    tumors_annotated: bool | None = Field(
+        None,
+        description="Whether the tumors that its labels outline count as annotated; empty: as in the paper, which takes some outlined collections as canvases only.",
+    )
     host_rule: dict[Structure, Literal["muscle", "lung"]] = Field(
         default_factory=dict,
         description="Organs to derive from the CT by a documented threshold rule, where no mask exists.",

@@ -5,6 +5,7 @@ restore but the state and the step it had reached.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import torch
@@ -58,13 +59,20 @@ class Supervised:
         self.kept: dict[str, Tensor] = {}
         self.best_score = float("-inf")
 
-    def descend(self, step: int, loss: Tensor) -> None:
-        """Take optimizer step number ``step`` down the gradient of ``loss``."""
+    def descend(self, step: int, losses: Iterable[Tensor], parts: int = 1) -> float:
+        """Take optimizer step number ``step`` down the gradient of the mean of ``parts`` losses, and return the mean.
+
+        Each loss is taken back through the network before the next is asked for, so that one part at a time is in memory.
+        """
         set_learning_rate(self.optimizer, learning_rate(self.settings, step))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        mean = 0.0
+        for loss in losses:
+            (loss / parts).backward()
+            mean += loss.item() / parts
         self.device.average_gradients(self.network)
         self.optimizer.step()
+        return mean
 
     def keep(self, score: float) -> None:
         """Keep the present weights if they are the ones to keep; ``score`` is better when higher."""

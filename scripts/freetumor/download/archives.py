@@ -65,8 +65,7 @@ def unpack(archive: Path, folder: Path, limits: Limits = Limits()) -> list[Path]
     marker = _marker(folder)
     if marker is not None and marker["sha256"] == digest and _complete(folder, marker["files"]):
         return sorted(folder / name for name in marker["files"])
-    if folder.is_symlink() or (marker is None and folder.exists() and not _empty(folder)):
-        raise UserError(f"{folder}: holds files that do not come from {archive.name}; move them away")
+    check_target(archive.name, folder)
     staging = folder.with_name(f".{folder.name}.unpacking")
     try:
         _remove(staging)  # of a run that was killed
@@ -85,6 +84,14 @@ def unpack(archive: Path, folder: Path, limits: Limits = Limits()) -> list[Path]
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return sorted(folder / name for name in sizes)
+
+
+def check_target(archive: str, folder: Path) -> None:
+    """Raise a :class:`UserError` if a folder holds files that :func:`unpack` did not put there."""
+    if folder.is_symlink() or (folder.exists() and _marker(folder) is None and not _empty(folder)):
+        raise UserError(
+            f"{folder}: holds files that do not come from {archive}; move them away, or read them by a source of kind folder"
+        )
 
 
 def _reader(archive: Path) -> object:

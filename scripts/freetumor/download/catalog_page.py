@@ -58,9 +58,9 @@ Sources that come from the commons are chosen series by series from its index, o
 
     .venv/bin/pip install --no-deps idc-index-data
 
-Labels are fetched first; each says which CT series it was drawn on. `series.csv` in the folder of the source lists patient,
-license and origin of every series. Numbers on this page are those of version 25 of the index. The job prints which names of
-segments it found and what it took them for: look at that once.
+Labels are fetched first; each says which CT series it was drawn on. `results/data/<source>/series.csv` lists patient,
+license and origin of every series that is used. Numbers on this page are those of version 25 of the index. The job prints
+which names of segments it found and what it took them for: look at that once.
 """
 
 

@@ -1,7 +1,7 @@
 """Fetch a source from NCI's Imaging Data Commons: labels first, then the CT series that they belong to, series by series.
 
-Files come anonymously from the object storage that the index names. One folder per series; ``series.csv`` beside them says
-for each series under which license it is, and where it is from.
+Files come anonymously from the object storage that the index names, one folder per series. ``series.csv`` beside the table
+of cases says for each series of the study under which license it is, and where it is from.
 """
 
 import csv
@@ -39,7 +39,9 @@ from freetumor.download.segments import ReadLabel, read_label
 FACTS = ("patient", "modality", "license", "doi", "study", "uid", "description", "slices", "megabytes")
 
 
-def fetch_commons(source: PublicSource, entry: Entry, folder: Path, settings: DownloadSettings) -> list[dict[str, Any]]:
+def fetch_commons(
+    source: PublicSource, entry: Entry, folder: Path, settings: DownloadSettings, record: Path
+) -> list[dict[str, Any]]:
     """Fetch what an entry takes of the commons; return the rows of the table of raw cases.
 
     Args:
@@ -47,6 +49,7 @@ def fetch_commons(source: PublicSource, entry: Entry, folder: Path, settings: Do
         entry: its entry, with ``commons``.
         folder: where its files lie.
         settings: how to fetch.
+        record: table of the series that are used (CSV), to write.
 
     Raises:
         UserError: if the index is missing, a file cannot be fetched, or nothing is left.
@@ -67,9 +70,9 @@ def fetch_commons(source: PublicSource, entry: Entry, folder: Path, settings: Do
     if not pairs:
         raise UserError(f"sources.{source.name}: no CT of {entry.name} has all the labels that the catalog asks for")
     fetch_series([pair.image for pair in pairs], folder, settings, f"{source.name} images")
-    annotated = "pool" not in entry.roles
+    annotated = "pool" not in entry.roles if source.tumors_annotated is None else source.tumors_annotated
     rows = [_row(source, pair, folder, contents, annotated, query.per_patient) for pair in pairs]
-    _write_series(zip(rows, pairs, strict=True), folder / "series.csv")
+    _write_series(zip(rows, pairs, strict=True), record)
     _tell_segments(source.name, pairs, contents)
     return rows
 

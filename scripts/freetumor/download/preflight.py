@@ -1,6 +1,7 @@
 """Before anything starts: which sources are present, missing or gated, what the stages will take, and what this machine has."""
 
 import csv
+import math
 import os
 import shutil
 import subprocess
@@ -11,11 +12,13 @@ from pathlib import Path
 
 from freetumor.core.config import Config, FolderSource, PhantomSource, PublicSource, RoiFolderSource, RoiPhantomSource, Source
 from freetumor.core.errors import UserError
+from freetumor.core.files import read_json
 from freetumor.core.labels import is_tumor, organ_of
 from freetumor.download import folder, idc, public, roi_folder
 from freetumor.download.catalog import Entry
 from freetumor.download.estimates import Stage, assumptions, duration, stages
 from freetumor.download.sources import check_source
+from freetumor.download.transfer.ledger import read_ledger
 
 READY, MADE, FETCH, HAND, PACKAGE, WRONG = "ready", "made in code", "to fetch", "fetch by hand", "needs a package", "wrong"
 SHARED_MEMORY = 1.0  # 10^9 bytes of /dev/shm below which loaders with workers have been seen to fail
@@ -50,7 +53,7 @@ class State:
 
 @dataclass(frozen=True)
 class Machine:
-    """Resources; sizes in 10^9 bytes, GPUs by name."""
+    """Resources; sizes in 10^9 bytes (infinite ``shared``: this system has no such thing), GPUs by name."""
 
     cores: int
     memory: float
@@ -71,7 +74,7 @@ def inspect_machine() -> Machine:
     """What this machine has, without loading torch."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    shared = shutil.disk_usage("/dev/shm").free / 1e9 if Path("/dev/shm").is_dir() else 0.0
+    shared = shutil.disk_usage("/dev/shm").free / 1e9 if Path("/dev/shm").is_dir() else math.inf
     return Machine(cores, memory, shared, _gpus())
 
 
@@ -79,7 +82,10 @@ def _gpus() -> tuple[str, ...]:
     command = shutil.which("nvidia-smi")
     if command is None:
         return ()
-    done = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=30, check=False)
+    try:
+        done = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.SubprocessError):  # a driver that hangs
+        return ()
     return tuple(line for line in done.stdout.splitlines() if line.startswith("GPU")) if done.returncode == 0 else ()
 
 
@@ -103,14 +109,14 @@ def check_study(config: Config, rate: float | None = None) -> str:
     plan = stages(config, volumes, pool, fetch, unpacked, rate or costs()["download", "rate of the connection"])
     places = _places(states, plan)
     text = report(config, states, plan, machine, places, warnings_of(config, states, machine), duration, assumptions(plan))
-    if reason := obstacle(states, places):
+    if reason := obstacle(states, places, config.downloads.offline):
         error = UserError(reason)
         error.report = text
         raise error
     return text
 
 
-def obstacle(states: list[State], places: list[tuple[Path, float, float]]) -> str:
+def obstacle(states: list[State], places: list[tuple[Path, float, float]], offline: bool = False) -> str:
     """Why the study cannot start, in a line; empty if it can."""
     for state in states:
         if state.state in (WRONG, PACKAGE):
@@ -118,6 +124,9 @@ def obstacle(states: list[State], places: list[tuple[Path, float, float]]) -> st
     missing = [state.source for state in states if state.state == HAND]
     if missing:
         return f"sources: {', '.join(missing)} must be fetched by hand first; the table says from which page, into which folder"
+    absent = [state.source for state in states if state.state == FETCH and not public.is_present(state.folder)]
+    if offline and absent:
+        return f"sources: {', '.join(absent)} must be fetched first, but downloads.offline is true"
     for place, needed, free in places:
         if needed > free:
             return f"{place}: {needed:.1f} GB are needed, {free:.1f} GB are free; use limit in sources, or another disk"
@@ -191,18 +200,23 @@ def _public(source: PublicSource) -> State:
     entry, place = public.entry_of_source(source), public.folder_of(source)
     share = min(1.0, source.limit / (entry.patients or entry.volumes)) if source.limit and entry.volumes else 1.0
     volumes = round(entry.volumes * share) if entry.volumes else source.limit
-    listed = _indexed(source)
+    listed = _listed(source)
     organs = _structures([*_names(entry), *source.host_rule, *(n for e in source.extra_labels for n in e.label_map.values())])
     terms = {"source": source.name, "pool": source.split == "development", "organs": organs, "folder": place}
     if listed is not None:
-        return State(state=READY, volumes=listed, note=entry.license, **terms)
+        told = [public.shortfall(entry, listed, source.limit), entry.license]
+        return State(state=READY, volumes=listed, note="; ".join(filter(None, told)), **terms)
     if not entry.fetched:
-        if public.is_present(source):
-            return State(state=READY, volumes=volumes, note=f"in {place}; {entry.license}", **terms)
+        if public.is_present(place):
+            rows = public.index_files(source)
+            told = [public.shortfall(entry, len(rows), source.limit), public.unlabeled(entry, rows), entry.license]
+            return State(state=READY, volumes=len(rows), note="; ".join([f"in {place}", *filter(None, told)]), **terms)
         return State(state=HAND, volumes=volumes, note=f"{entry.access}: {entry.page or entry.how} → {place}", **terms)
     state, note = _route(entry)
     separable = entry.commons is not None or bool(entry.patient)
     size = entry.gigabytes * (share if separable else 1.0) if entry.gigabytes else None
+    if size is not None:
+        size = max(size - _fetched(place), 0.0)
     return State(state=state, volumes=volumes, fetch=size, unpacked=_unpacked(entry), note=note, **terms)
 
 
@@ -229,10 +243,20 @@ def _unpacked(entry: Entry) -> float:
     return (entry.unpacked or entry.gigabytes or 0.0) if entry.archives else 0.0
 
 
-def _indexed(source: PublicSource) -> int | None:
-    """Number of cases of a source that was downloaded before."""
+def _fetched(place: Path) -> float:
+    """10^9 bytes that earlier jobs fetched into the folder of a source, by its ledgers."""
+    ledgers = [place / "ledger.tsv", *(place / "ledger").glob("*.tsv")]
+    return sum(entry.bytes for ledger in ledgers for entry in read_ledger(ledger).values()) / 1e9
+
+
+def _listed(source: PublicSource) -> int | None:
+    """Number of cases of a source that was downloaded before, with the same limit, and whose files are still there."""
     table = Path("results/data") / source.name / "cases.csv"
-    if not table.is_file():
+    try:
+        holds = read_json(table.with_name(public.MARK))["mark"] == public.mark_of(source)
+    except (OSError, ValueError, LookupError, TypeError):
+        holds = False
+    if not holds or not table.is_file() or not public.is_present(public.folder_of(source)):
         return None
     with table.open(newline="", encoding="utf-8") as stream:
         return sum(1 for _ in csv.reader(stream)) - 1

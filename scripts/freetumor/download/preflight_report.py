@@ -1,5 +1,6 @@
 """The report of a pre-flight, as plain text: sources, stages, machine, warnings, assumptions."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +41,9 @@ def report(
 
 
 def _machine(machine: "Machine") -> str:
-    gpus = ", ".join(machine.gpus) or "no GPU"
-    return f"{machine.cores} cores, {machine.memory:.0f} GB of memory, {machine.shared:.1f} GB of /dev/shm, {gpus}"
+    shared = [f"{machine.shared:.1f} GB of /dev/shm"] if math.isfinite(machine.shared) else []
+    gpus = machine.gpus or ["no GPU"]
+    return ", ".join([f"{machine.cores} cores", f"{machine.memory:.0f} GB of memory", *shared, *gpus])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -60,4 +62,6 @@ def _count(number: int | None) -> str:
 def _size(gigabytes: float | None) -> str:
     if gigabytes is None:
         return "not known"
+    if gigabytes < 0.1:
+        return f"{gigabytes * 1e3:.0f} MB"
     return f"{gigabytes / 1e3:.1f} TB" if gigabytes >= 1e3 else f"{gigabytes:.1f} GB"

@@ -1,5 +1,6 @@
 """Sources of the catalog: fetched where anyone may have the files, told how to get and checked where not, and then indexed."""
 
+import fnmatch
 import re
 import sys
 from collections.abc import Sequence
@@ -9,11 +10,14 @@ from typing import Any
 from freetumor.core.config import Config, PublicSource
 from freetumor.core.config_downloads import DownloadSettings
 from freetumor.core.errors import UserError
+from freetumor.core.files import sha256_json, write_json
 from freetumor.core.tables import RAW_CASES, make_table, write_table
 from freetumor.download.catalog import ACCESS, LIMITS, Entry, entry_of
 from freetumor.download.folder import check_structures, expand, index_folder
 
 COMPLETE = 0.98  # share of the stated volumes from which on nothing is said
+MARK = "taken.json"  # beside the table of cases: what it was made of
+VARIABLE = re.compile(r"\$\{?(\w+)")
 
 
 def entry_of_source(source: PublicSource) -> Entry:
@@ -26,8 +30,17 @@ def entry_of_source(source: PublicSource) -> Entry:
 
 
 def folder_of(source: PublicSource) -> Path:
-    """The folder of the files of a source."""
-    return Path(expand(source.root.replace("{entry}", entry_of_source(source).name)))
+    """The folder of the files of a source.
+
+    Raises:
+        UserError: if a variable in its name is not set; a folder of that very name would be made.
+    """
+    folder = expand(source.root.replace("{entry}", entry_of_source(source).name))
+    if unset := VARIABLE.search(folder):
+        raise UserError(
+            f"sources.{source.name}.root: the variable {unset[1]} is not set (export {unset[1]}=/folder/of/the/data)"
+        )
+    return Path(folder)
 
 
 def check_source(source: PublicSource) -> None:
@@ -37,6 +50,7 @@ def check_source(source: PublicSource) -> None:
         UserError: naming the key and what was expected.
     """
     entry = entry_of_source(source)
+    folder_of(source)
     if not entry.described:
         raise UserError(
             f"sources.{source.name}: how to read the files of '{entry.name}' is not described in the catalog; convert them as "
@@ -51,9 +65,13 @@ def surroundings(source: PublicSource) -> str:
     return entry_of_source(source).model_dump_json() + str(folder_of(source))
 
 
-def is_present(source: PublicSource) -> bool:
+def mark_of(source: PublicSource) -> str:
+    """Tells a table of cases that holds for a source from one that was made of fewer patients, or of other files."""
+    return sha256_json([surroundings(source), source.limit])
+
+
+def is_present(folder: Path) -> bool:
     """Whether there is anything in the folder of a source."""
-    folder = folder_of(source)
     return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
 
 
@@ -65,29 +83,52 @@ def download_public(config: Config, source: PublicSource, output: Path) -> None:
     """
     check_source(source)
     entry, folder = entry_of_source(source), folder_of(source)
-    if entry.commons is not None:
-        from freetumor.download.commons import fetch_commons
-
-        rows = fetch_commons(source, entry, folder, config.downloads)
-    else:
-        rows = _index(config, source, entry, folder)
+    try:
+        rows = _cases(config, source, entry, folder, output.with_name("series.csv"))
+    except OSError as error:
+        reason = f"{error.filename or folder} cannot be read or written ({error.strerror or 'the disk failed'})"
+        raise UserError(f"sources.{source.name}: {reason}") from error
+    write_json(output.with_name(MARK), {"mark": mark_of(source)})
     write_table(make_table(rows, RAW_CASES), output)
-    print(f"{source.name}: {len(rows)} cases, {sum(row['labeled'] for row in rows)} with annotated tumors; {entry.license}")
-    if warning := shortfall(entry, len(rows), source.limit):
+    annotated = sum(row["labeled"] for row in rows)
+    print(f"{source.name}: {len(rows)} cases, {annotated} with annotated tumors; license: {entry.license or 'not known'}")
+    for warning in filter(None, (shortfall(entry, len(rows), source.limit), unlabeled(entry, rows))):
         print(f"{source.name}: {warning}")
 
 
-def _index(config: Config, source: PublicSource, entry: Entry, folder: Path) -> list[dict[str, Any]]:
+def _cases(config: Config, source: PublicSource, entry: Entry, folder: Path, record: Path) -> list[dict[str, Any]]:
+    """Rows of the table of raw cases; ``record`` takes what is known of each series of the commons."""
+    if entry.commons is not None:
+        from freetumor.download.commons import fetch_commons
+
+        return fetch_commons(source, entry, folder, config.downloads, record)
     if entry.fetched:
         _fetch(source, entry, folder, config.downloads)
-    elif not is_present(source):
+    elif not is_present(folder):
         print(instructions(entry, folder.resolve()), file=sys.stderr, flush=True)
         raise UserError(f"sources.{source.name}: {folder} has no files of '{entry.name}'; the lines above say how to get them")
     _unpack(entry, folder)
-    extra = [*entry.layout.extra_labels, *(item.model_dump() for item in source.extra_labels)]
-    files = entry.folder_source(source.name, folder, extra_labels=extra, domain=source.domain)
+    return index_files(source, config.organs)
+
+
+def index_files(source: PublicSource, organs: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows of the table of raw cases, of the files that lie in the folder of a source.
+
+    Args:
+        source: the source; not of the commons.
+        organs: of the study, to find typing errors in the label maps.
+
+    Raises:
+        UserError: if the files are not what the catalog says.
+    """
+    entry = entry_of_source(source)
+    keys = {"extra_labels": [*entry.layout.extra_labels, *(item.model_dump() for item in source.extra_labels)]}
+    if source.tumors_annotated is not None:
+        keys["tumors_annotated"] = source.tumors_annotated
+    files = entry.folder_source(source.name, folder_of(source), domain=source.domain, **keys)
     try:
-        check_structures(files, config.organs)
+        if organs:
+            check_structures(files, organs)
         rows = first_patients(index_folder(files), source.limit)
     except UserError as error:
         raise UserError(f"{error}; this is how the catalog describes '{entry.name}', see docs/data.md") from error
@@ -108,10 +149,18 @@ def shortfall(entry: Entry, found: int, limit: int | None) -> str:
     return f"the catalog states {entry.volumes} volumes, {found} were found; is the copy complete?"
 
 
+def unlabeled(entry: Entry, rows: Sequence[dict[str, Any]]) -> str:
+    """A sentence if some, but not all, images have a label file although the source labels all; else nothing."""
+    without = sum(row["labels"] == "[]" for row in rows)
+    if entry.layout is None or entry.layout.labels is None or not 0 < without < len(rows):
+        return ""
+    return f"{without} of {len(rows)} images have no label file ({entry.layout.labels}); is the copy complete?"
+
+
 def instructions(entry: Entry, folder: Path) -> str:
     """What to fetch by hand: from where, under which terms, into which folder, and what is then expected there."""
     limits = "; ".join(LIMITS[limit] for limit in entry.limits)
-    layout = entry.layout.images if entry.layout else ""
+    layout = [entry.layout.images, f"labels {entry.layout.labels}" if entry.layout.labels else ""] if entry.layout else []
     lines = {
         "what": entry.title + (f", {entry.version}" if entry.version else ""),
         "from": entry.page or "no page is known",
@@ -119,13 +168,14 @@ def instructions(entry: Entry, folder: Path) -> str:
         "license": (entry.license or "not known: read the page") + (f" ({limits})" if limits else ""),
         "do": entry.how,
         "into": str(folder),
-        "expected": ", ".join(filter(None, [layout, f"{entry.volumes} volumes" if entry.volumes else ""])),
+        "expected": ", ".join(filter(None, [*layout, f"{entry.volumes} volumes" if entry.volumes else ""])),
     }
     block = [f"{key:>10}  {text}" for key, text in lines.items() if text]
     return "\n".join([f"{entry.name} has to be fetched by hand:", *block])
 
 
 def _fetch(source: PublicSource, entry: Entry, folder: Path, settings: DownloadSettings) -> None:
+    from freetumor.download.archives import check_target
     from freetumor.download.transfer.listings import list_once
     from freetumor.download.transfer.transfer import transfer
 
@@ -134,6 +184,9 @@ def _fetch(source: PublicSource, entry: Entry, folder: Path, settings: DownloadS
     chosen = of_first_patients([file.path for file in files], entry.patient, source.limit)
     if source.limit and not entry.patient:
         print(f"{source.name}: the files of single patients cannot be told apart before they are here; all are fetched")
+    for file in files:
+        if any(fnmatch.fnmatchcase(file.path, pattern) for pattern in entry.archives):
+            check_target(file.path, _unpacked(folder, file.path))  # before gigabytes are fetched
     transfer([file for file in files if file.path in chosen], folder, folder / "ledger.tsv", settings, source.name)
 
 
@@ -164,10 +217,18 @@ def of_first_patients(paths: Sequence[str], pattern: str, limit: int | None) -> 
 
 def _unpack(entry: Entry, folder: Path) -> None:
     from freetumor.download.archives import unpack
+    from freetumor.download.transfer.turns import alone
 
-    for pattern in entry.archives:
-        for archive in sorted(folder.glob(pattern)):
-            unpack(archive, folder / archive.name.partition(".")[0])
+    archives = [archive for pattern in entry.archives for archive in sorted(folder.glob(pattern))]
+    if archives:
+        with alone(folder):
+            for archive in archives:
+                unpack(archive, _unpacked(folder, archive.name))
+
+
+def _unpacked(folder: Path, archive: str) -> Path:
+    """Where an archive of a source is unpacked to."""
+    return folder / archive.partition(".")[0]
 
 
 def _check_sizes(rows: Sequence[dict[str, Any]]) -> None:

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from freetumor.core.config import Config
+from freetumor.core.config import Config, PublicSource, Source
+from freetumor.download.public import entry_of_source
 from freetumor.figures.answers import count, plain
 from freetumor.figures.flow import exclusion_reason, participant_flow, quarantine_reasons
 from freetumor.figures.markdown import cell, document, grid
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MADE = "made in code by this repository: no patient, no scanner, no annotator"
 MADE_LICENSE = "that of the code (Apache-2.0)"
 STATED = ("license", "citation", "participants", "acquisition", "annotation", "deidentification")
+CATALOG = "as in docs/data.md; its page decides"
 UNKNOWN = "not stated; `reporting.data.{}.{}` of the configuration takes it"
 
 
@@ -58,13 +60,21 @@ def license_of(config: Config, source: str) -> str:
 
 
 def statement(config: Config, source: str, key: str) -> str:
-    """What the configuration says of a source; of a phantom, that it was made; else that it is not stated."""
+    """What the configuration says of a source, or else the catalog of public sources; of a phantom, that it was made."""
     given = config.reporting.data.get(source)
     if given and getattr(given, key):
         return getattr(given, key)
     if config.source(source).kind.endswith("phantom"):
         return MADE_LICENSE if key == "license" else MADE
+    if known := _from_catalog(config.source(source), key):
+        return f"{known}; {CATALOG}"
     return UNKNOWN.format(source, key)
+
+
+def _from_catalog(source: Source, key: str) -> str:
+    """License or citation of a public source, if the catalog tells."""
+    known = key in ("license", "citation") and isinstance(source, PublicSource)
+    return getattr(entry_of_source(source), key) if known else ""
 
 
 def _quarantine(quarantine: "pd.DataFrame") -> str:
@@ -115,7 +125,7 @@ def _source(config: Config, name: str, cases: "pd.DataFrame") -> str:
     ]
     made = source.kind.endswith("phantom") and name not in config.reporting.data
     stated = [("origin", MADE), ("license", MADE_LICENSE)] if made else [(key, statement(config, name, key)) for key in STATED]
-    return grid(("Counted", "Value"), rows) + "\n" + grid(("Stated", "By the configuration"), stated)
+    return grid(("Counted", "Value"), rows) + "\n" + grid(("Stated", "By configuration or catalog"), stated)
 
 
 def _excluded(here: "pd.DataFrame") -> dict[str, int]:

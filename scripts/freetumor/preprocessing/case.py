@@ -12,7 +12,7 @@ from freetumor.core.files import read_json, sha256_file, sha256_json, write_json
 from freetumor.core.labels import is_tumor, tumor_of
 from freetumor.preprocessing import geometry
 from freetumor.preprocessing.checks import check_hounsfield, clip_padding
-from freetumor.preprocessing.host import RULES, body_mask
+from freetumor.preprocessing.host import RULES, Body, find_body
 from freetumor.preprocessing.identity import fingerprint, voxel_hash
 from freetumor.preprocessing.orientation import Volume
 from freetumor.preprocessing.quarantine import CaseRefused
@@ -21,7 +21,7 @@ from freetumor.preprocessing.recipe import Recipe, numbers, rows_of_numbers
 from freetumor.preprocessing.region import prepare_region
 from freetumor.preprocessing.sites import find_sites, write_sites
 from freetumor.preprocessing.store import write_array
-from freetumor.preprocessing.structures import parse_labels, read_structures
+from freetumor.preprocessing.structures import count_codes, parse_labels, read_structures
 
 ARRAYS = {"image": "image.b2nd", "label": "label.b2nd", "native": "native.b2nd", "sites": "sites.npz"}
 
@@ -69,10 +69,10 @@ def prepare_volume(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, P
     image = clip_padding(image)
     entries = parse_labels(raw["labels"])
     label, notes = read_structures(entries, image, raw["image"], recipe.codes, raw["labeled"], recipe.checks)
-    body = body_mask(image.array, image.spacing)
+    body = find_body(image.array, image.spacing)
     notes += _derive_organs(image, label, body, recipe)
     names = {code: name for name, code in recipe.codes.items()}
-    box = geometry.choose_box(body, label, recipe.preset, image.spacing)
+    box = geometry.choose_box(body.box(), label, recipe.preset, image.spacing)
     shape = geometry.working_shape(box, image.spacing, recipe.preset.spacing)
     affine = geometry.working_affine(image.affine, box, shape)
     working, rescued = geometry.resample_label(label, box, shape, names)
@@ -83,7 +83,7 @@ def prepare_volume(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, P
     write_array(paths["label"], working)
     write_array(paths["native"], label)
     write_sites(paths["sites"], find_sites(working, names, raw["case_id"], spacing, stored))
-    counts = np.bincount(label.ravel(), minlength=256)
+    counts = count_codes(label)
     present = sorted(names[int(code)] for code in np.flatnonzero(counts[1:]) + 1)
     tumors = [name for name in present if is_tumor(name)]
     tumor_voxels = int(counts[[recipe.codes[name] for name in tumors]].sum())
@@ -101,7 +101,7 @@ def prepare_volume(raw: Mapping[str, Any], recipe: Recipe, paths: Mapping[str, P
         "tumor_ml": tumor_voxels * float(np.prod(image.spacing)) / 1000,
         "diameter_mm": float("nan"),
         "voxel_hash": voxel_hash(image.array),
-        "fingerprint": fingerprint(image.array, body, image.spacing),
+        "fingerprint": fingerprint(image.array, body.box(), image.spacing),
         "notes": ",".join(image.notes),
     }
 
@@ -112,14 +112,14 @@ FORMS: dict[str, Callable[[Mapping[str, Any], Recipe, Mapping[str, Path]], dict[
 }
 
 
-def _derive_organs(image: Volume, label: np.ndarray, body: np.ndarray, recipe: Recipe) -> list[str]:
+def _derive_organs(image: Volume, label: np.ndarray, body: Body, recipe: Recipe) -> list[str]:
     """Fill organs that have a host rule and no voxel into the background of ``label``, in place; return notes."""
     notes = []
     for organ, rule in sorted(recipe.host_rule.items()):
         code = recipe.codes[organ]
         if not (label == code).any():
             tumor = label == recipe.codes.get(tumor_of(organ), 256)
-            found = RULES[rule](image.array, body, tumor, image.spacing)
+            found = RULES[rule](image.array, body.mask(), tumor, image.spacing)
             label[found & (label == 0)] = code
             notes.append("organ_by_rule")
     return notes

@@ -20,15 +20,21 @@ SOME_AIR = 0.005  # share of voxels
 SOME_SOFT = 0.01
 SHIFTED = 0.05  # least shares of air and soft tissue that prove a shift; dense bone alone reaches less
 MUCH_SOFT = 0.4  # least share of soft tissue in a crop without air
-SLAB = 2**22
+SLAB = 2**19  # voxels counted at a time: their copies stay in the processor's cache
 
 
 def histogram(array: np.ndarray) -> np.ndarray:
     """Count of each ``int16`` value, from -32768 upward."""
-    counts = np.zeros(2**16, np.int64)
-    step = max(1, SLAB // max(1, array[0].size))
-    for start in range(0, len(array), step):
-        counts += np.bincount(array[start : start + step].ravel().astype(np.int32) + ZERO, minlength=2**16)
+    counts = count_levels(np.ascontiguousarray(array).view(np.uint16), 2**16)
+    return np.roll(counts, ZERO)  # negative values come after the positive ones in the view
+
+
+def count_levels(array: np.ndarray, levels: int) -> np.ndarray:
+    """Count of each of the integers 0, 1, ... below ``levels``."""
+    counts = np.zeros(levels, np.int64)
+    values = array.reshape(-1)
+    for start in range(0, len(values), SLAB):
+        counts += np.bincount(values[start : start + SLAB], minlength=levels)
     return counts
 
 

@@ -9,36 +9,47 @@ when it shrinks by ``f``, the mean of that interpolation over ``sqrt(f² - 1)`` 
 the coarse grid and so removes what the coarse grid cannot carry. Both are exact on ramps: nothing is shifted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage, sparse
 
+from freetumor.core.arrays import bounding_box
+from freetumor.core.components import connected_components
 from freetumor.core.config import Preset
 from freetumor.core.labels import is_tumor
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 SLAB_BYTES = 2**26  # memory of one slab of class probabilities
+BLOCK_BYTES = 2**20  # of an array that is resampled at a time: it and its transpose stay in the processor's cache
 
 
 def find_box(mask: np.ndarray, margin: float, spacing: Sequence[float]) -> Box:
-    """Bounding box of a mask, widened by ``margin`` mm inside the array; the whole array if the mask is empty."""
-    planes = np.flatnonzero(mask.any(axis=(1, 2)))
-    if not len(planes):
+    """Bounding box of a mask or label, widened by ``margin`` mm inside the array; the whole array if the mask is empty."""
+    box = bounding_box(mask)
+    if box is None:
         return tuple((0, length) for length in mask.shape)
-    shadow = mask[planes[0] : planes[-1] + 1].any(axis=0)
-    hits = [planes, np.flatnonzero(shadow.any(axis=1)), np.flatnonzero(shadow.any(axis=0))]
+    return _widen([(side.start, side.stop) for side in box], margin, spacing, mask.shape)
+
+
+def choose_box(body: Box, label: np.ndarray, preset: Preset, spacing: Sequence[float]) -> Box:
+    """The native voxels to keep: the box of the body and of what is labeled, or of the labeled structures, if there are any."""
+    labeled = bounding_box(label)
+    if labeled is None:
+        sides = body
+    elif preset.crop == "organs":
+        sides = [(part.start, part.stop) for part in labeled]
+    else:
+        sides = [(min(low, part.start), max(high, part.stop)) for (low, high), part in zip(body, labeled, strict=True)]
+    return _widen(sides, preset.margin, spacing, label.shape)
+
+
+def _widen(sides: Sequence[tuple[int, int]], margin: float, spacing: Sequence[float], shape: Sequence[int]) -> Box:
+    """A box with ``margin`` mm more on each side, inside the array."""
     pads = [int(np.ceil(margin / step - 1e-9)) for step in spacing]
     return tuple(
-        (max(0, int(hit[0]) - pad), min(length, int(hit[-1]) + 1 + pad))
-        for hit, pad, length in zip(hits, pads, mask.shape, strict=True)
+        (max(0, low - pad), min(length, high + pad)) for (low, high), pad, length in zip(sides, pads, shape, strict=True)
     )
-
-
-def choose_box(body: np.ndarray, label: np.ndarray, preset: Preset, spacing: Sequence[float]) -> Box:
-    """The native voxels to keep: the body, or the labeled structures (the body, if there are none)."""
-    keep = label > 0 if preset.crop == "organs" and label.any() else body | (label > 0)
-    return find_box(keep, preset.margin, spacing)
 
 
 def working_shape(box: Box, spacing: Sequence[float], working: Sequence[float]) -> tuple[int, int, int]:
@@ -91,10 +102,16 @@ def _hat_integral(place: np.ndarray) -> np.ndarray:
 
 
 def apply_along(matrix: sparse.csr_array, array: np.ndarray, axis: int) -> np.ndarray:
-    """Multiply ``matrix`` to one axis of ``array``."""
-    moved = np.moveaxis(array, axis, 0)
-    result = matrix @ np.ascontiguousarray(moved).reshape(moved.shape[0], -1)
-    return np.moveaxis(result.reshape(matrix.shape[0], *moved.shape[1:]), 0, axis)
+    """Multiply ``matrix`` to one axis of ``array``, of two or more axes; ``float32``."""
+    split = 0 if axis else 1
+    result = np.empty([*array.shape[:axis], matrix.shape[0], *array.shape[axis + 1 :]], np.float32)
+    step = max(1, BLOCK_BYTES * array.shape[split] // (4 * array.size))
+    for start in range(0, array.shape[split], step):
+        part = (slice(None),) * split + (slice(start, start + step),)
+        moved = np.moveaxis(array[part], axis, 0)
+        block = np.ascontiguousarray(moved, np.float32).reshape(moved.shape[0], -1)
+        result[part] = np.moveaxis((matrix @ block).reshape(-1, *moved.shape[1:]), 0, axis)
+    return result
 
 
 def to_working_axes(box: Box, shape: Sequence[int], native_shape: Sequence[int]) -> list[sparse.csr_array]:
@@ -117,13 +134,21 @@ def resample_image(image: np.ndarray, box: Box, shape: Sequence[int]) -> np.ndar
     Returns:
         ``int16`` of ``shape``. Where box and shape keep the native grid, values are unchanged.
     """
+    if _keeps_grid(box, shape):
+        return np.ascontiguousarray(image[tuple(slice(*side) for side in box)])
     matrices = to_working_axes(box, shape, image.shape)
     near = [slice(int(matrix.indices.min()), int(matrix.indices.max()) + 1) for matrix in matrices]
-    result = image[tuple(near)].astype(np.float32)
+    result = image[tuple(near)]
     order = sorted(range(3), key=lambda axis: shape[axis] / (near[axis].stop - near[axis].start))
     for axis in order:  # the axis that shrinks most goes first
-        result = apply_along(matrices[axis][:, near[axis]], result, axis)
-    return np.rint(result).astype(np.int16)
+        if box[axis][1] - box[axis][0] != shape[axis]:
+            result = apply_along(matrices[axis][:, near[axis]], result, axis)
+    return np.rint(result, out=result).astype(np.int16)
+
+
+def _keeps_grid(box: Box, shape: Sequence[int]) -> bool:
+    """Whether the working grid is a part of the native one."""
+    return all(stop - start == count for (start, stop), count in zip(box, shape, strict=True))
 
 
 def resample_label(label: np.ndarray, box: Box, shape: Sequence[int], names: dict[int, str]) -> tuple[np.ndarray, bool]:
@@ -142,27 +167,43 @@ def resample_label(label: np.ndarray, box: Box, shape: Sequence[int], names: dic
     Returns:
         ``uint8`` of ``shape``, and whether a lesion was rescued.
     """
+    if _keeps_grid(box, shape):
+        return np.ascontiguousarray(label[tuple(slice(*side) for side in box)]), False
+    sides = _boxes(label)
     matrices = to_working_axes(box, shape, label.shape)
     result = np.zeros(shape, np.uint8)
     best = np.zeros(shape, np.float32)
     total = np.zeros(shape, np.float32)
-    sides = ndimage.find_objects(label)
-    codes = [code for code, side in enumerate(sides, 1) if side is not None]
-    codes.sort(key=lambda code: (not is_tumor(names[code]), code))
-    for code in codes:
-        rows = [_rows_reached(matrix, side) for matrix, side in zip(matrices, sides[code - 1], strict=True)]
+    places = []
+    for code in sorted(sides, key=lambda code: (not is_tumor(names[code]), code)):
+        rows = [_rows_reached(matrix, side) for matrix, side in zip(matrices, sides[code], strict=True)]
         if any(row.start >= row.stop for row in rows):
             continue
-        share = (label[sides[code - 1]] == code).astype(np.float32)
-        for axis in range(3):
-            share = apply_along(matrices[axis][rows[axis], sides[code - 1][axis]], share, axis)
+        share = (label[sides[code]] == code).astype(np.float32)
+        for axis, (row, side) in enumerate(zip(rows, sides[code], strict=True)):
+            share = apply_along(matrices[axis][row, side], share, axis)
         place = tuple(rows)
         wins = share > best[place]
-        result[place][wins] = code
-        best[place][wins] = share[wins]
+        np.copyto(result[place], np.uint8(code), where=wins)
+        np.copyto(best[place], share, where=wins)
         total[place] += share
-    result[1 - total > best] = 0
-    return result, _rescue_lesions(label, result, box, names)
+        places.append(place)
+    for place in places:
+        result[place] *= 1 - total[place] <= best[place]
+    tumors = {code: side for code, side in sides.items() if is_tumor(names[code])}
+    return result, _rescue_lesions(label, result, box, tumors)
+
+
+def _boxes(label: np.ndarray) -> dict[int, tuple[slice, ...]]:
+    """The box of each code that is present."""
+    whole = bounding_box(label)
+    if whole is None:
+        return {}
+    return {
+        code: tuple(slice(outer.start + side.start, outer.start + side.stop) for outer, side in zip(whole, sides, strict=True))
+        for code, sides in enumerate(ndimage.find_objects(label[whole]), 1)
+        if sides is not None
+    }
 
 
 def _rows_reached(matrix: sparse.csr_array, side: slice) -> slice:
@@ -171,21 +212,27 @@ def _rows_reached(matrix: sparse.csr_array, side: slice) -> slice:
     return slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0)
 
 
-def _rescue_lesions(label: np.ndarray, result: np.ndarray, box: Box, names: dict[int, str]) -> bool:
+def _rescue_lesions(label: np.ndarray, result: np.ndarray, box: Box, tumors: Mapping[int, tuple[slice, ...]]) -> bool:
     """Put lesions that have no voxel left back into ``result``, in place."""
     rescued = False
-    inner = label[tuple(slice(*side) for side in box)]
-    scale = np.array([count / (stop - start) for count, (start, stop) in zip(result.shape, box, strict=True)])
-    for code in (code for code in np.unique(inner).tolist() if is_tumor(names.get(code, ""))):
-        components, _ = ndimage.label(inner == code, np.ones((3, 3, 3)))
-        for index, side in enumerate(ndimage.find_objects(components), 1):
-            voxels = np.argwhere(components[side] == index) + [part.start for part in side]
-            places = np.unique(np.floor((voxels + 0.5) * scale).astype(int), axis=0)
-            places = tuple(np.minimum(places, np.array(result.shape) - 1).T)
-            if not (result[places] == code).any():
-                center = np.argmin(np.square(voxels - voxels.mean(axis=0)).sum(axis=1))
-                result[tuple(np.floor((voxels[center] + 0.5) * scale).astype(int))] = code
-                rescued = True
+    for code, side in tumors.items():
+        part = tuple(slice(max(s.start, low), min(s.stop, high)) for s, (low, high) in zip(side, box, strict=True))
+        if any(s.start >= s.stop for s in part):
+            continue
+        components, count = connected_components(label[part] == code)
+        nearest = [
+            np.minimum(np.floor((np.arange(s.start, s.stop) - low + 0.5) * (n / (high - low))).astype(int), n - 1)
+            for s, (low, high), n in zip(part, box, result.shape, strict=True)
+        ]
+        kept = np.zeros(count + 1, bool)
+        kept[components[result[np.ix_(*nearest)] == code]] = True
+        corner = [s.start - low for s, (low, _) in zip(part, box, strict=True)]
+        for index in np.flatnonzero(~kept[1:]) + 1:
+            voxels = np.argwhere(components == index)
+            shifted = voxels + corner
+            center = voxels[np.argmin(np.square(shifted - shifted.mean(axis=0)).sum(axis=1))]
+            result[tuple(places[i] for places, i in zip(nearest, center, strict=True))] = code
+            rescued = True
     return rescued
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from freetumor.preprocessing.geometry import apply_along, find_box, to_working_axes
+from freetumor.preprocessing.geometry import Box, apply_along, to_working_axes
 from freetumor.preprocessing.landmarks import Landmarks, coarse_grid, decode_landmarks, encode_landmarks, find_landmarks
 
 GRID = 12  # voxels of the coarse picture per axis
@@ -20,7 +20,7 @@ def voxel_hash(image: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def fingerprint(image: np.ndarray, body: np.ndarray, spacing: Sequence[float]) -> str:
+def fingerprint(image: np.ndarray, body: Box, spacing: Sequence[float]) -> str:
     """The body as 12 x 12 x 12 mean soft-tissue intensities, standardized, and its landmarks.
 
     Cropping to the body, averaging and standardizing make the picture insensitive to spacing, noise, padding and HU offsets.
@@ -30,19 +30,18 @@ def fingerprint(image: np.ndarray, body: np.ndarray, spacing: Sequence[float]) -
 
     Args:
         image: canonical ``int16`` HU, (z, y, x).
-        body: its body mask.
+        body: the box that holds its body.
         spacing: mm.
 
     Returns:
         2 x 12³ hexadecimal digits, which :func:`picture` reads, a space, and what ``landmarks.decode_landmarks`` reads.
     """
-    box = find_box(body, 0, (1, 1, 1))
-    values = np.clip(image[tuple(slice(*side) for side in box)], *TISSUE).astype(np.float32)
+    values = np.clip(image[tuple(slice(*side) for side in body)], *TISSUE)
     return f"{encode_picture(values)} {encode_landmarks(find_landmarks(coarse_grid(values, spacing)))}"
 
 
 def encode_picture(values: np.ndarray) -> str:
-    """``float32`` values (z, y, x) as 12 x 12 x 12 standardized means, in the hexadecimal text of :func:`fingerprint`."""
+    """Values (z, y, x) as 12 x 12 x 12 standardized means, in the hexadecimal text of :func:`fingerprint`."""
     whole = tuple((0, length) for length in values.shape)
     for axis, matrix in enumerate(to_working_axes(whole, (GRID,) * 3, values.shape)):
         values = apply_along(matrix, values, axis)

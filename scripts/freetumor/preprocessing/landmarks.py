@@ -41,7 +41,7 @@ class Landmarks:
 
 
 def coarse_grid(values: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """Soft-tissue intensities, ``float32`` HU, on cells of 5 mm; the middles of both grids coincide."""
+    """Soft-tissue intensities, HU, as ``float32`` on cells of 5 mm; the middles of both grids coincide."""
     for axis, step in enumerate(spacing):
         length = values.shape[axis]
         count = max(1, int(np.ceil(length * step / CELL - 1e-6)))

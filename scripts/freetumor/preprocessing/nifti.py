@@ -17,6 +17,7 @@ from freetumor.preprocessing.quarantine import CaseRefused
 
 HEADERS = {348: (nibabel.Nifti1Header, b"n+1\0", 352), 540: (nibabel.Nifti2Header, b"n+2\0\r\n\032\n", 544)}
 LARGEST_EXTENSION = 64 * 2**20  # bytes between header and voxels
+BLOCK = 2**18  # bytes read at a time
 DIRECTION_TOLERANCE = 1e-3  # between qform and sform, in units of a voxel
 ORIGIN_TOLERANCE = 1e-2  # between qform and sform, in mm
 MILLIMETER, UNKNOWN_UNIT = 2, 0
@@ -55,7 +56,7 @@ def read_nifti(path: Path, max_voxels: int) -> tuple[Volume, float, float]:
                 raise
     except (EOFError, isal_zlib.error, igzip.BadGzipFile) as error:
         raise CaseRefused("gzip_damaged", path, str(error)) from error
-    array = np.frombuffer(data, dtype).reshape(shape[::-1])
+    array = data.view(dtype).reshape(shape[::-1])
     return Volume(array, affine, notes), slope, intercept
 
 
@@ -149,17 +150,18 @@ def _check_geometry(header: nibabel.Nifti1Header, path: Path) -> tuple[np.ndarra
     return affine, notes
 
 
-def _read_payload(stream, header: nibabel.Nifti1Header, first: int, length: int, path: Path) -> bytearray:  # noqa: ANN001
+def _read_payload(stream, header: nibabel.Nifti1Header, first: int, length: int, path: Path) -> np.ndarray:  # noqa: ANN001
     """The voxel bytes; the stream must end with them."""
     offset = float(header["vox_offset"]) or first
     if offset != int(offset) or not first <= offset <= first + LARGEST_EXTENSION:
         raise CaseRefused("header_invalid", path, f"voxels cannot begin at byte {offset:g}")
     stream.read(int(offset) - first)
-    data = bytearray()
-    while len(data) < length and (block := stream.read(min(length - len(data), 2**24))):
-        data += block
-    if len(data) < length:
-        raise CaseRefused("payload_length", path, f"{len(data)} voxel bytes, {length} promised")
+    data = np.empty(length, np.uint8)  # memory that is promised but never filled is never taken
+    rest = memoryview(data)
+    while rest and (count := stream.readinto(rest[:BLOCK])):
+        rest = rest[count:]
+    if rest:
+        raise CaseRefused("payload_length", path, f"{length - len(rest)} voxel bytes, {length} promised")
     if stream.read(1):  # reading on also makes gzip verify its checksum
         raise CaseRefused("payload_length", path, f"more than the {length} voxel bytes promised")
     return data

@@ -84,11 +84,13 @@ def _read_file(path: Path, max_voxels: int) -> tuple[Volume, float, float]:
 
 
 def to_int16(array: np.ndarray, slope: float, intercept: float, path: object) -> np.ndarray:
-    """``round(slope * array + intercept)`` as ``int16``, slab by slab.
+    """``round(slope * array + intercept)`` as ``int16``, slab by slab; ``int16`` that needs no scaling stays as it is.
 
     Raises:
         CaseRefused: ``voxel_nan`` or ``hu_range``.
     """
+    if array.dtype == np.int16 and array.dtype.isnative and (slope, intercept) == (1.0, 0.0):
+        return array
     result = np.empty(array.shape, np.int16)
     for slab in _slabs(array):
         values = _scale(array[slab], slope, intercept, path)

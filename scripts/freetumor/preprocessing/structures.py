@@ -11,6 +11,7 @@ from freetumor.core.arrays import bounding_box
 from freetumor.core.config import Checks
 from freetumor.core.errors import UserError
 from freetumor.core.labels import BACKGROUND, is_tumor, organ_of
+from freetumor.preprocessing.checks import count_levels
 from freetumor.preprocessing.dicom_labels import is_dicom, read_dicom_masks
 from freetumor.preprocessing.orientation import Volume, corners
 from freetumor.preprocessing.quarantine import CaseRefused
@@ -128,14 +129,20 @@ def check_same_grid(label: Volume, label_path: object, image: Volume, image_path
 
 def _translate(values: np.ndarray, wanted: Mapping[str, str], codes: Mapping[str, int], path: Path) -> np.ndarray:
     """From a file's integers to codes; 0 is background unless the map says otherwise."""
-    low, high = int(values.min()), int(values.max())
+    box: tuple[slice, ...] | None = (slice(None),) * 3
+    if wanted.get("0", BACKGROUND) == BACKGROUND:  # then most of a label need not be looked at
+        box = bounding_box(values)
+        if box is None:
+            return np.zeros(values.shape, np.uint8)
+    inner = values[box]
+    low, high = int(inner.min()), int(inner.max())
     if high - low < MOST_LEVELS:  # counting is far faster than sorting
-        places = values if low == 0 else np.subtract(values, low, dtype=np.int32)
-        present = np.flatnonzero(np.bincount(places.ravel())) + low
+        places = inner if low == 0 else np.subtract(inner, low, dtype=np.int32)
+        present = np.flatnonzero(count_levels(places, high - low + 1)) + low
         table = np.zeros(high - low + 1, np.uint8)
         slots = present - low
     else:
-        present, places = np.unique(values, return_inverse=True)
+        present, places = np.unique(inner, return_inverse=True)
         table = np.zeros(len(present), np.uint8)
         slots = np.arange(len(present))
     for slot, value in zip(slots.tolist(), present.tolist(), strict=True):
@@ -144,18 +151,34 @@ def _translate(values: np.ndarray, wanted: Mapping[str, str], codes: Mapping[str
             text = f"value {value} is not a key of the label map (known are {', '.join(sorted(wanted))})"
             raise CaseRefused("label_unknown_value", path, text)
         table[slot] = codes.get(name, 0)
-    return table[places].reshape(values.shape)
+    if values.dtype == np.uint8 and np.array_equal(table[slots], present):
+        return np.require(values, requirements="W")
+    label = np.zeros(values.shape, np.uint8)
+    label[box] = table[places].reshape(inner.shape)
+    return label
+
+
+def count_codes(label: np.ndarray) -> np.ndarray:
+    """Voxels of each code of a label, shape (256,)."""
+    box = bounding_box(label)
+    inner = label[box] if box else label[:0]
+    counts = count_levels(inner, 256)
+    counts[0] += label.size - inner.size
+    return counts
 
 
 def _tumor_apart(label: np.ndarray, codes: Mapping[str, int]) -> bool:
     """Whether some tumor has no contact with its organ, although that organ is labeled."""
-    present = set(np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist())
+    labeled = bounding_box(label)
+    if labeled is None:
+        return False
+    inner = label[labeled]
     for name, code in codes.items():
         organ = codes.get(organ_of(name))
-        if not is_tumor(name) or organ is None or not present.issuperset({code, organ}):
+        box = bounding_box(inner == code) if is_tumor(name) and organ is not None else None
+        if box is None:
             continue
-        box = bounding_box(label == code)
         wide = tuple(slice(max(0, side.start - CONTACT), side.stop + CONTACT) for side in box)
-        if not (label[wide] == organ).any():
+        if not (inner[wide] == organ).any() and (inner == organ).any():
             return True
     return False

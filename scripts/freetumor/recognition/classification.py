@@ -54,8 +54,7 @@ class ClassificationTraining(Supervised):
         with self._draws_of(step), self.device.autocast():
             logits = self.network(images)
         loss = cross_entropy(logits.float(), categories)
-        self.descend(step, loss)
-        return {"loss": loss.item()}
+        return {"loss": self.descend(step, [loss])}
 
     def validate(self, step: int) -> dict[str, float]:
         """Accuracy on the validation regions, not a number if there are none; keep the weights if they are the ones to keep."""

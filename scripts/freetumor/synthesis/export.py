@@ -49,9 +49,10 @@ methods: not for diagnosis, not for statistics of disease, and not to be mixed w
 Identity
 
 Parents are named by the case ids of the study{identity}, and by nothing else. No header, date,
-name or other tag of the source files is copied. Ids may derive from the names of the source's files: if those tell who somebody
-is, rename them before preprocessing, or set `identity: keyed` on the source. Apart from the painted lesions the voxels are those
-of the parents, faces and other recognizable anatomy included, and are under the terms of their source.
+name or other tag of the source files is copied. Ids may derive from the names of the source's files: if those tell who
+somebody is, rename them before preprocessing, or set `identity: keyed` on the source. Apart from the painted lesions
+the voxels are those of the parents, faces and other recognizable anatomy included, and are under the terms of their
+source.
 
 Grid
 

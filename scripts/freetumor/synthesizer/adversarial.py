@@ -47,6 +47,11 @@ class Canvas:
     label: Tensor  # study codes
     organs: Tensor
 
+    def parts(self, count: int) -> list["Canvas"]:
+        """The batch in ``count`` parts, dealt out in turn."""
+        values = vars(self)
+        return [Canvas(**{name: value[part::count] for name, value in values.items()}) for part in range(count)]
+
 
 class AdversarialTraining:
     """Trains generator and discriminator in turn.
@@ -122,8 +127,18 @@ class AdversarialTraining:
             optimizer.load_state_dict(saved)
 
     def _generator_step(self, canvas: Canvas) -> tuple[Tensor, dict[str, float]]:
-        leak = self.settings.has("gradient_leak")
-        self.discriminator.requires_grad_(leak)
+        self.discriminator.requires_grad_(self.settings.has("gradient_leak"))
+        parts = canvas.parts(self.training.accumulate)
+        painted, records = zip(*(self._generator_descent(part, len(parts)) for part in parts), strict=True)
+        self.device.average_gradients(self.generator)
+        self.optimizers[0].step()
+        self.discriminator.requires_grad_(True)
+        return torch.stack(painted, dim=1).flatten(0, 1), {
+            name: sum(record[name] for record in records) / len(parts) for name in records[0]
+        }
+
+    def _generator_descent(self, canvas: Canvas, parts: int) -> tuple[Tensor, dict[str, float]]:
+        """Take the loss of one of ``parts`` parts of a batch back through the generator; what it painted, and its record."""
         with self.device.autocast():
             painted = self._paint(canvas)
             classes = self.segmenter(painted).float().softmax(dim=1)
@@ -131,32 +146,28 @@ class AdversarialTraining:
         found = self._over(canvas.fake, self._tumor_probability(classes, canvas.organs))
         fooled = self._over(canvas.fake, verdict[:, REAL : REAL + 1])
         loss = (1 - found) + self.settings.painter.adversarial_weight * (1 - fooled)
-        loss.backward()
-        self.device.average_gradients(self.generator)
-        self.optimizers[0].step()
-        self.discriminator.requires_grad_(True)
-        change = self._over(canvas.fake, (painted.detach() - canvas.image).float()) * (
-            self.config.working.window[1] - self.config.working.window[0]
-        )
-        return painted, {
-            "loss_generator": loss.item(),
-            "found": found.item(),
-            "fooled": fooled.item(),
-            "contrast_hu": change.item(),
-        }
+        (loss / parts).backward()
+        low, high = self.config.working.window
+        change = self._over(canvas.fake, (painted.detach() - canvas.image).float()) * (high - low)
+        values = {"loss_generator": loss, "found": found, "fooled": fooled, "contrast_hu": change}
+        return painted.detach(), {name: value.item() for name, value in values.items()}
 
     def _discriminator_step(self, canvas: Canvas, painted: Tensor) -> dict[str, float]:
-        image, real, fake = painted, canvas.real, canvas.fake
-        if self.settings.has("discriminator_labels"):
-            image, real, fake = unremapped_targets(canvas, painted)
-        with self.device.autocast():
-            verdict = self.discriminator(image).float().softmax(dim=1)
-        right = [self._over(mask, verdict[:, kind : kind + 1]) for kind, mask in ((REAL, real), (FAKE, fake))]
-        loss = 0.5 * ((1 - right[0]) + (1 - right[1]))
-        loss.backward()  # also without any such voxel: all processes must take part in the average
+        parts = canvas.parts(self.training.accumulate)
+        mean = 0.0
+        for number, part in enumerate(parts):
+            image, real, fake = painted[number :: len(parts)], part.real, part.fake
+            if self.settings.has("discriminator_labels"):
+                image, real, fake = unremapped_targets(part, image)
+            with self.device.autocast():
+                verdict = self.discriminator(image).float().softmax(dim=1)
+            right = [self._over(mask, verdict[:, kind : kind + 1]) for kind, mask in ((REAL, real), (FAKE, fake))]
+            loss = 0.5 * ((1 - right[0]) + (1 - right[1]))
+            (loss / len(parts)).backward()  # also without any such voxel: all processes must take part in the average
+            mean += loss.item() / len(parts)
         self.device.average_gradients(self.discriminator)
         self.optimizers[1].step()
-        return {"loss_discriminator": loss.item()}
+        return {"loss_discriminator": mean}
 
     def _over(self, mask: Tensor, values: Tensor) -> Tensor:
         """Mean of ``values`` over the voxels of ``mask`` in the batch of all processes."""

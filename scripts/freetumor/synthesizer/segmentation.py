@@ -84,17 +84,21 @@ class SegmentationTraining(Supervised):
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step."""
         self.network.train()
-        mine = self.device.mine(self.settings.batch)
-        patches = [self.batches.sample(step, slot) for slot in mine]
+        patches = [self.batches.sample(step, slot) for slot in self.device.mine(self.settings.batch)]
         images = torch.from_numpy(np.stack([window_image(patch.image, self.window) for patch in patches])[:, None])
         labels = torch.from_numpy(np.stack([patch.label for patch in patches]).astype(np.int64))
         whole = (self.device.gather(part.to(self.device.torch)) for part in (images, labels))
         images, labels = self.batches.join(step, *whole)  # a patch may meet any other of the batch
+        parts = self.settings.accumulate
+        losses = (self._loss(images[part::parts], labels[part::parts]) for part in range(parts))
+        return {"loss": self.descend(step, losses, parts)}
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Loss of a batch, of which this process computes its slots."""
+        mine = self.device.mine(len(images))
         with self.device.autocast():
             logits = self.network(images[mine.start :: mine.step])
-        loss = self.loss(self.device.gather(logits.float()), labels[:, None])
-        self.descend(step, loss)
-        return {"loss": loss.item()}
+        return self.loss(self.device.gather(logits.float()), labels[:, None])
 
     def validate(self, step: int) -> dict[str, float]:
         """Mean tumor Dice over the validation cases; keep the weights if they are the ones to keep."""

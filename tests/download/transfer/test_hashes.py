@@ -13,6 +13,7 @@ import pytest
 from freetumor.core.errors import UserError
 from freetumor.download.transfer import fetch
 from freetumor.download.transfer.ledger import COLUMNS, Entry, Ledger, read_ledger
+from freetumor.download.transfer.part import Part
 from freetumor.download.transfer.remote import RemoteFile
 from tests.download.transfer.conftest import Room, sha256
 
@@ -35,7 +36,7 @@ def test_one_wrong_bit_is_found_kept_aside_and_told_with_both_hashes(server, roo
     message = str(caught.value)
     assert kind(data).partition(":")[2] in message
     assert kind(wrong).partition(":")[2] in message
-    assert message.endswith("kept as a.nii.gz.bad")
+    assert "kept as a.nii.gz.bad; see docs/how-to/download.md" in message
     assert "\n" not in message
     assert room.names == ["a.nii.gz.bad"]
     assert (room.folder / "a.nii.gz.bad").read_bytes() == wrong
@@ -83,6 +84,20 @@ def test_a_right_file_that_another_job_puts_there_meanwhile_is_not_set_aside(ser
     assert room.fetch(remote)[0].read_bytes() == data
     assert room.names == ["images/a.nii.gz"]
     assert len(server.seen["/a.nii.gz"]) == 1
+
+
+def test_a_copy_that_another_job_writes_into_is_thrown_away(server, room, data, monkeypatch):
+    append, strangers = Part.append, [b"stranger"]
+
+    def disturbed(part, piece):
+        if strangers:
+            part.path.open("ab").write(strangers.pop())
+        append(part, piece)
+
+    monkeypatch.setattr(Part, "append", disturbed)
+    [file] = room.fetch(RemoteFile("a", (server.add("/a", data),)))
+    assert file.read_bytes() == data
+    assert len(server.seen["/a"]) == 2
 
 
 def test_a_file_that_was_only_touched_is_read_and_kept(server, room, remote):

@@ -23,6 +23,7 @@ RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 PAGE_NAMES = (".html", ".htm", ".xhtml")
 GZIP_NAMES = (".gz", ".tgz")
+MINE = "move it away, or read your own files by a source of kind folder"
 
 
 class WrongHash(Failure):
@@ -73,7 +74,8 @@ class Fetcher:
                 finally:
                     if part.size == 0:
                         part.remove()
-        raise UserError(f"{target}: not fetched: " + ("; ".join(failures) or "another job fetches other bytes for it"))
+        reason = "; ".join(failures) or "another job fetches other bytes for it"
+        raise UserError(f"{target}: not fetched: {reason}; see docs/how-to/download.md")
 
     def _from_mirror(self, remote: RemoteFile, url: str, part: Part) -> None:
         entry = self.client.persist(lambda: self._attempt(remote, url, part), remote.path, url)
@@ -164,6 +166,9 @@ class Fetcher:
         if PAGE.match(part.head(1024)) and not remote.path.lower().endswith(PAGE_NAMES):
             self._restart(part, Version())
             raise Failure("answered with a web page instead of the file; does it ask for a login or a form?")
+        if not part.intact:
+            self._restart(part, Version())
+            raise Passing("was fetched by two jobs at once, into one copy; does the disk know no locks?")
         kind, expected, verified = self._expected(remote)
         if not self._is_right(remote, part):
             source = "published" if remote.checksum else f"recorded in {self.ledger.path.name}"
@@ -204,7 +209,7 @@ def is_present(remote: RemoteFile, target: Path, ledger: Ledger) -> bool:
         raise UserError(f"{target}: is in the way of a file to fetch; expected no folder and no broken link there")
     entry = ledger.entries.get(remote.path)
     if entry is None and remote.checksum is None and remote.size is None:
-        raise UserError(f"{target}: was not fetched from here, and nothing tells whether it is complete; move it away")
+        raise UserError(f"{target}: was not fetched from here, and nothing tells whether it is complete; {MINE}")
     before = target.stat()
     digests = {kind: digest.hexdigest() for kind, digest in hashed(target, kinds_of(remote)).items()}
     size = before.st_size

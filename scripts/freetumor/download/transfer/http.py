@@ -146,7 +146,7 @@ class Client:
         try:
             return self.persist(once, url)
         except Failure as failure:
-            raise UserError(f"{redact(url)}: {failure}") from None
+            raise UserError(f"{redact(url)}: {failure}; see docs/how-to/download.md") from None
 
     def json(self, url: str) -> Any:
         """A JSON answer. Raises a :class:`UserError` that names the address if it cannot be had or is none."""

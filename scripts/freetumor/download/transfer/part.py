@@ -96,6 +96,11 @@ class Part:
         with self.path.open("rb") as stream:
             return stream.read(count)
 
+    @property
+    def intact(self) -> bool:
+        """Whether nobody else wrote into the copy, as on a disk without locks."""
+        return os.fstat(self.stream.fileno()).st_size == self.size
+
     def flush(self) -> None:
         """Wait until all bytes are on disk."""
         os.fsync(self.stream.fileno())

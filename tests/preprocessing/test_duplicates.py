@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from freetumor.core.config import Checks
 from freetumor.preprocessing.duplicates import ALIKE, Pair, connect, find_pairs
 from freetumor.preprocessing.geometry import resample_image, working_shape
-from freetumor.preprocessing.host import body_mask
+from freetumor.preprocessing.host import find_body
 from freetumor.preprocessing.identity import correlations, fingerprint, landmarks, picture, voxel_hash
 from freetumor.preprocessing.landmarks import (
     CORNERS,
@@ -29,7 +29,7 @@ from tests.preprocessing.samples import SPACING, make_ct
 
 def identify(image: np.ndarray, spacing: tuple[float, ...]) -> dict[str, str]:
     """The two columns that duplicates are found by."""
-    return {"voxel_hash": voxel_hash(image), "fingerprint": fingerprint(image, body_mask(image, spacing), spacing)}
+    return {"voxel_hash": voxel_hash(image), "fingerprint": fingerprint(image, find_body(image, spacing).box(), spacing)}
 
 
 def disguises(image: np.ndarray, spacing: tuple[float, ...]) -> dict[str, tuple[np.ndarray, tuple[float, ...]]]:

@@ -170,8 +170,7 @@ def test_ties_go_to_the_tumor():
 def test_the_crop_is_what_the_preset_asks_for():
     label = np.zeros((20, 30, 30), np.uint8)
     label[8:12, 10:20, 10:15] = 1
-    body = np.zeros(label.shape, bool)
-    body[:, 3:28, 2:29] = True
+    body = ((0, 20), (3, 28), (2, 29))
     fields = {"spacing": (2, 2, 2), "window": (0, 1), "patch": (8, 8, 8), "margin": 4.0}
     spacing = (4.0, 2.0, 1.0)
     assert choose_box(body, label, Preset(crop="body", **fields), spacing) == ((0, 20), (1, 30), (0, 30))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from freetumor.core.config import Checks
-from freetumor.preprocessing.host import body_mask, find_lung, find_muscle
+from freetumor.preprocessing.host import find_body, find_lung, find_muscle
 from freetumor.preprocessing.reader import read_image, read_label_file
 
 SPACING = (3.0, 1.0, 1.0)
@@ -34,7 +34,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_the_body_is_found_without_the_table():
     image, parts = make_thigh()
-    body = body_mask(image, SPACING)
+    body = find_body(image, SPACING).mask()
     assert dice(body, parts["fat"]) > 0.97
     assert not body[:, 136:].any()
 
@@ -44,16 +44,16 @@ def test_cavities_and_two_legs_belong_to_the_body():
     legs = disk((70, 40), 30) | disk((70, 110), 30)
     image[legs] = 40
     image[disk((70, 40), 10)] = -1000
-    assert dice(body_mask(image, SPACING), legs) > 0.95
+    assert dice(find_body(image, SPACING).mask(), legs) > 0.95
 
 
 def test_an_image_without_body_is_body_throughout():
-    assert body_mask(np.full((5, 9, 9), -1000, np.int16), SPACING).all()
+    assert find_body(np.full((5, 9, 9), -1000, np.int16), SPACING).mask().all()
 
 
 def test_muscle_lies_between_fat_and_bone_and_beside_the_tumor():
     image, parts = make_thigh()
-    muscle = find_muscle(image, body_mask(image, SPACING), parts["tumor"], SPACING)
+    muscle = find_muscle(image, find_body(image, SPACING).mask(), parts["tumor"], SPACING)
     true = parts["muscle"] & ~parts["bone"] & ~parts["tumor"]
     assert dice(muscle, true) > 0.9
     assert not (muscle & parts["tumor"]).any()
@@ -69,7 +69,7 @@ def test_lung_is_air_inside_the_body_without_the_airway():
     image[airway] = -1000
     tumor = disk((75, 45), 6)
     image[tumor] = 30
-    lung = find_lung(image, body_mask(image, SPACING), tumor, SPACING)
+    lung = find_lung(image, find_body(image, SPACING).mask(), tumor, SPACING)
     assert dice(lung, lungs & ~tumor) > 0.97
     assert not (lung & tumor).any()
     assert (lung & airway).sum() < 0.03 * airway.sum()  # where it touches the lung, the smoothed border is not sharp
@@ -84,7 +84,7 @@ def test_real_lungs_are_found(real_data, folder, image, label, codes):
     tumor = reference == 3
     thin = slice(None, None, 3)  # a third of the slices is enough here, and faster
     spacing = (volume.spacing[0] * 3, *volume.spacing[1:])
-    lung = find_lung(volume.array[thin], body_mask(volume.array[thin], spacing), tumor[thin], spacing)
+    lung = find_lung(volume.array[thin], find_body(volume.array[thin], spacing).mask(), tumor[thin], spacing)
     assert dice(lung, reference[thin] == codes[0]) > 0.88
     assert not (lung & tumor[thin]).any()
 
@@ -93,7 +93,7 @@ def test_real_sarcomas_border_on_the_muscle_that_the_rule_finds(real_data):
     for name in ("STS_004", "STS_029", "STS_048"):
         volume = read_image(real_data / f"sts/ct/{name}.nii.gz", Checks())
         tumor = read_label_file(real_data / f"sts/gtv/{name}.nii.gz", Checks()).array > 0
-        muscle = find_muscle(volume.array, body_mask(volume.array, volume.spacing), tumor, volume.spacing)
+        muscle = find_muscle(volume.array, find_body(volume.array, volume.spacing).mask(), tumor, volume.spacing)
         assert not (muscle & tumor).any()
         assert 0.1 < muscle.mean() < 0.5
         z = np.argmax(tumor.sum(axis=(1, 2)))

@@ -172,7 +172,7 @@ def test_hostile_case_ids_are_refused_before_anything_is_written(tmp_path, name)
 
 
 def test_an_unknown_error_is_a_row_and_not_a_crash(cases, tmp_path, monkeypatch):
-    monkeypatch.setattr(case_module, "body_mask", lambda *_: 1 / 0)
+    monkeypatch.setattr(case_module, "find_body", lambda *_: 1 / 0)
     with pytest.raises(UserError, match="6 unexpected"):
         run(cases, tmp_path / "out", tmp_path / "work")
     refused = read_table(tmp_path / "out/0.tsv", QUARANTINE)

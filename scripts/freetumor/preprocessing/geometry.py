@@ -179,9 +179,14 @@ def resample_label(label: np.ndarray, box: Box, shape: Sequence[int], names: dic
         rows = [_rows_reached(matrix, side) for matrix, side in zip(matrices, sides[code], strict=True)]
         if any(row.start >= row.stop for row in rows):
             continue
-        share = (label[sides[code]] == code).astype(np.float32)
-        for axis, (row, side) in enumerate(zip(rows, sides[code], strict=True)):
-            share = apply_along(matrices[axis][row, side], share, axis)
+        kept = tuple(  # along axes that keep their grid there is nothing to resample
+            slice(row.start + low, row.stop + low) if high - low == count else side
+            for row, side, (low, high), count in zip(rows, sides[code], box, shape, strict=True)
+        )
+        share = (label[kept] == code).astype(np.float32)
+        for axis, (row, side) in enumerate(zip(rows, kept, strict=True)):
+            if box[axis][1] - box[axis][0] != shape[axis]:
+                share = apply_along(matrices[axis][row, side], share, axis)
         place = tuple(rows)
         wins = share > best[place]
         np.copyto(result[place], np.uint8(code), where=wins)

@@ -88,7 +88,7 @@ def _organ_sites(
     depth = border.query(places)[0]
     if tumor is None:
         return _named(name, depth, places, organ, sums, spacing)
-    depth = np.minimum(depth, _distances(np.argwhere(tumor) * spacing, places))
+    depth = np.minimum(depth, _distances(np.argwhere(tumor) * spacing, places, float(depth.max())))
     found = _named(name, depth, places, organ, sums, spacing)
     name = f"{name}.whole"
     found[name] = _sample(whole, corner, case_id, name)
@@ -106,9 +106,9 @@ def _named(
     return found
 
 
-def _distances(points: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """From each place to the nearest of the points; infinite without points."""
-    return cKDTree(points, leafsize=LEAF, balanced_tree=False).query(places)[0]
+def _distances(points: np.ndarray, places: np.ndarray, most: float = np.inf) -> np.ndarray:
+    """From each place to the nearest of the points; infinite if none lies nearer than ``most``."""
+    return cKDTree(points, leafsize=LEAF, balanced_tree=False).query(places, distance_upper_bound=most)[0]
 
 
 def surroundings(mask: np.ndarray) -> np.ndarray:

@@ -22,7 +22,10 @@ def write_array(path: str | Path, array: np.ndarray) -> None:
     blocks = tuple(min(BLOCK, length) for length in chunks)
     cparams = {"codec": blosc2.Codec.ZSTD, "clevel": 3, "nthreads": 1}
     with atomic(path) as temporary:
-        blosc2.asarray(array, chunks=chunks, blocks=blocks, cparams=cparams, urlpath=str(temporary), mode="w")
+        stored = blosc2.empty(
+            array.shape, array.dtype, chunks=chunks, blocks=blocks, cparams=cparams, urlpath=str(temporary), mode="w"
+        )
+        stored[...] = array  # the same bytes as from blosc2.asarray, which takes twice as long, chunk by chunk
 
 
 def open_array(path: str | Path) -> blosc2.NDArray:

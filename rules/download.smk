@@ -1,7 +1,8 @@
 """Bring the images of every source to disk.
 
 Needs   a source of the study
-Gives   results/data/<source>/cases.csv, one row per case, and the files it points to
+Gives   results/data/<source>/cases.csv, one row per case, and the files it points to; series.csv with the license of each
+        series, if they come from the commons
 Steps   download_source
 """
 

@@ -14,7 +14,8 @@ from freetumor.core.errors import UserError
 from freetumor.download import idc, preflight, public
 from freetumor.download.catalog import catalog
 from freetumor.download.estimates import costs, stages
-from freetumor.download.preflight import FETCH, PACKAGE, READY, WRONG, Machine, check_study, inspect_source
+from freetumor.download.preflight import Machine, check_study
+from freetumor.download.preflight_sources import FETCH, PACKAGE, READY, WRONG, inspect_source
 from freetumor.download.transfer.ledger import Entry, Ledger
 from tests.conftest import REPOSITORY
 
@@ -165,6 +166,17 @@ def test_organs_without_masks_are_warned_of_unless_a_program_makes_them():
     labels = {"command": "tool {image} {output}", "label_map": {1: "kidney"}}
     assert "no masks of kidney in lits: there taught as background" in check_study(study("lits"))
     assert "no masks" not in check_study(study({"name": "lits", "kind": "public", "organ_labels": labels}))
+
+
+def test_a_program_that_is_not_installed_is_named_before_anything_is_fetched():
+    def told(command):
+        labels = {"command": f"{command} {{image}} {{output}}", "label_map": {1: "kidney"}}
+        return "it is to label the organs of lits" in check_study(
+            study({"name": "lits", "kind": "public", "organ_labels": labels})
+        )
+
+    assert told("no_such_program")
+    assert not told(sys.executable)
 
 
 def test_sizes_that_nobody_states_are_named():

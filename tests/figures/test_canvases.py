@@ -40,6 +40,13 @@ def test_each_organ_with_a_painter_of_its_own_gets_a_line_over_several_cases(tab
     assert (numbers["hu_after"] < numbers["hu_before"]).all()
 
 
+def test_an_organ_may_have_several_painters_named_after_it(table, tmp_path):
+    other = OWN["liver"] | {"shape": {"kind": "automaton"}, "painter": {"kind": "states"}}
+    numbers = draw(table, tmp_path / "a.png", liver=OWN["liver"], liver_grown=other, liverish=other)
+    assert numbers["synthesizer"].tolist() == ["liver"] * PER_LINE + ["liver_grown"] * PER_LINE
+    assert set(numbers["organ"]) == {"liver"}
+
+
 def test_the_files_are_the_same_on_every_run(table, tmp_path):
     for name in ("a", "b"):
         draw(table, tmp_path / f"{name}.png", liver=OWN["liver"])

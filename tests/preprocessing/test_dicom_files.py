@@ -11,7 +11,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
 
 from freetumor.core.config import Checks
-from freetumor.preprocessing.dicom_labels import polygon_mask, read_dicom_masks
+from freetumor.preprocessing.dicom_labels import polygon_mask, read_dicom_label
 from freetumor.preprocessing.orientation import canonicalize
 from freetumor.preprocessing.quarantine import CaseRefused
 from freetumor.preprocessing.reader import read_image, read_label_file
@@ -19,6 +19,7 @@ from freetumor.preprocessing.structures import read_structures
 from tests.preprocessing.samples import AFFINE, make_ct, write_dicom
 
 IMAGE, LABEL = make_ct()
+CODES = {"liver": 1, "liver_tumor": 2, "muscle_tumor": 3}
 
 
 def write_rtstruct(path, contours: dict[str, list[np.ndarray]], kind: str = "CLOSED_PLANAR"):
@@ -50,9 +51,9 @@ def square(low: float, high: float, z: float) -> np.ndarray:
     return np.array([[low, low, z], [high, low, z], [high, high, z], [low, high, z]])
 
 
-def read_masks(tmp_path, contours, wanted, **options):
+def read_label(tmp_path, contours, wanted, **options):
     image = read_image(write_dicom(tmp_path / "ct", IMAGE) and tmp_path / "ct", Checks())
-    return read_dicom_masks(write_rtstruct(tmp_path / "rs.dcm", contours, **options), image, wanted)
+    return read_dicom_label(write_rtstruct(tmp_path / "rs.dcm", contours, **options), image, wanted, CODES)
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -77,23 +78,23 @@ def test_other_objects_in_the_folder_are_ignored(tmp_path):
 
 def test_contours_are_united_and_copies_dropped(tmp_path):
     outer, inner = square(5.5, 20.5, 3), square(9.5, 12.5, 3)
-    masks, notes = read_masks(tmp_path, {"Tumor": [outer, inner, outer]}, {"Tumor": "liver_tumor"})
+    label, notes = read_label(tmp_path, {"Tumor": [outer, inner, outer]}, {"Tumor": "liver_tumor"})
     expected = np.zeros(IMAGE.shape, bool)
     expected[3, 6:21, 6:21] = True
-    np.testing.assert_array_equal(masks["liver_tumor"], expected)
+    np.testing.assert_array_equal(label == 2, expected)
     assert notes == ["contour_repeated"]
 
 
 def test_exclusive_contours_cut_holes(tmp_path):
     contours = {"Tumor": [square(5.5, 20.5, 3), square(9.5, 12.5, 3)]}
-    masks, _ = read_masks(tmp_path, contours, {"Tumor": "liver_tumor"}, kind="CLOSEDPLANAR_XOR")
-    assert masks["liver_tumor"].sum() == 15 * 15 - 3 * 3
+    label, _ = read_label(tmp_path, contours, {"Tumor": "liver_tumor"}, kind="CLOSEDPLANAR_XOR")
+    assert (label == 2).sum() == 15 * 15 - 3 * 3
 
 
 def test_regions_are_found_by_name_or_number_and_others_noted(tmp_path):
     contours = {"Body": [square(1, 30, 2)], "GTV": [square(5.5, 8.5, 4)], "GTV 2": [square(15.5, 18.5, 4)]}
-    masks, notes = read_masks(tmp_path, contours, {"GTV": "liver_tumor", "3": "liver_tumor"})
-    assert masks["liver_tumor"].sum() == 18
+    label, notes = read_label(tmp_path, contours, {"GTV": "liver_tumor", "3": "liver_tumor"})
+    assert (label == 2).sum() == 18
     assert notes == ["segments_ignored"]
 
 
@@ -108,7 +109,7 @@ def test_regions_are_found_by_name_or_number_and_others_noted(tmp_path):
 )
 def test_wrong_contours_are_refused(tmp_path, contours, code):
     with pytest.raises(CaseRefused) as caught:
-        read_masks(tmp_path, contours, {"GTV": "liver_tumor"})
+        read_label(tmp_path, contours, {"GTV": "liver_tumor"})
     assert caught.value.code == code
 
 
@@ -134,9 +135,9 @@ def test_published_contours_give_the_published_mask_voxel_for_voxel(real_data):
     np.testing.assert_array_equal(image.array, same.array)
     np.testing.assert_allclose(image.affine, same.affine, atol=1e-5)
     path = real_data / "dicom_rtstruct/CT/mask/RS.dcm"
-    masks, notes = read_dicom_masks(path, image, {"GTV_Mass_CT": "muscle_tumor"})
+    label, notes = read_dicom_label(path, image, {"GTV_Mass_CT": "muscle_tumor"}, CODES)
     expected = read_label_file(real_data / "sts/gtv/STS_019.nii.gz", Checks())
-    np.testing.assert_array_equal(masks["muscle_tumor"], expected.array > 0)
+    np.testing.assert_array_equal(label == 3, expected.array > 0)
     assert notes == []
 
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from freetumor.core.config import Preset
+from freetumor.preprocessing import geometry
 from freetumor.preprocessing.geometry import (
+    apply_along,
     axis_matrix,
     choose_box,
     find_box,
@@ -54,6 +56,28 @@ def test_a_ramp_stays_a_ramp(length, count, data):
     np.testing.assert_allclose(result[inner], slope * centers[inner], atol=1e-5 * max(1, abs(slope) * length))
     assert result.min() >= min(0, slope * (length - 1)) - 1e-3
     assert result.max() <= max(0, slope * (length - 1)) + 1e-3
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 9), (2, 5, 6, 7), (6, 8)])
+def test_an_axis_is_resampled_in_blocks_like_in_one(shape, monkeypatch):
+    array = np.random.default_rng(2).integers(-1000, 1000, shape).astype(np.int16)
+    monkeypatch.setattr(geometry, "BLOCK_BYTES", 3 * array.nbytes // min(shape))
+    for axis, length in enumerate(shape):
+        matrix = axis_matrix((np.arange(4) + 0.5) * length / 4 - 0.5, length, length / 4)
+        expected = np.moveaxis(np.tensordot(matrix.toarray(), array.astype(float), (1, axis)), 0, axis)
+        result = apply_along(matrix, array, axis)
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-3)
+
+
+def test_axes_that_keep_their_grid_leave_labels_outside_the_box_out():
+    label = np.zeros((6, 12, 12), np.uint8)
+    label[:, 2:10, 2:10] = 1
+    box = ((2, 5), (0, 12), (0, 12))
+    stored, _ = resample_label(label, box, (3, 6, 6), NAMES)
+    whole, _ = resample_label(label, ((0, 6), (0, 12), (0, 12)), (6, 6, 6), NAMES)
+    np.testing.assert_array_equal(stored, whole[2:5])
+    assert stored.any()
 
 
 def test_the_native_grid_is_left_alone():

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from freetumor.core.config import Checks
-from freetumor.preprocessing.host import find_body, find_lung, find_muscle
+from freetumor.preprocessing.geometry import find_box
+from freetumor.preprocessing.host import BODY_LEVEL, BODY_OPENING, COARSE, find_body, find_lung, find_muscle
 from freetumor.preprocessing.reader import read_image, read_label_file
 
 SPACING = (3.0, 1.0, 1.0)
@@ -45,6 +47,31 @@ def test_cavities_and_two_legs_belong_to_the_body():
     image[legs] = 40
     image[disk((70, 40), 10)] = -1000
     assert dice(find_body(image, SPACING).mask(), legs) > 0.95
+
+
+@pytest.mark.parametrize("spacing", [(3.0, 1.0, 1.0), (1.4, 0.8, 0.8), (5.0, 2.5, 1.2)])
+def test_the_body_agrees_with_its_definition(spacing):
+    rng = np.random.default_rng(5)
+    image = ndimage.gaussian_filter(rng.normal(0, 1, (23, 61, 70)), (1.5, 5, 5))
+    image = (image / image.std() * 500 - 300).astype(np.int16)
+    body = find_body(image, spacing)
+    strides = [max(1, int(COARSE // step)) for step in spacing]
+    steps = [stride * step for stride, step in zip(strides, spacing, strict=True)]
+    centers = [np.minimum(np.arange(0, n, s) + s // 2, n - 1) for n, s in zip(image.shape, strides, strict=True)]
+    dense = np.pad(image[np.ix_(*centers)] > BODY_LEVEL, 7, mode="edge")
+    eroded = ndimage.distance_transform_edt(dense, sampling=steps) > BODY_OPENING / 2 + 1e-6
+    opened = (ndimage.distance_transform_edt(~eroded, sampling=steps) <= BODY_OPENING / 2 + 1e-6)[7:-7, 7:-7, 7:-7]
+    labels, _ = ndimage.label(opened)
+    counts = np.bincount(labels.ravel())
+    counts[0] = 0
+    kept = (counts >= counts.max() / 10)[labels]
+    expected = np.stack([ndimage.binary_fill_holes(plane) for plane in kept])
+    assert 0.1 < expected.mean() < 0.9
+    assert (expected != kept).any()
+    np.testing.assert_array_equal(body.coarse, expected)
+    mask = body.mask()
+    assert mask.shape == image.shape
+    assert body.box() == find_box(mask, 0, spacing)
 
 
 def test_an_image_without_body_is_body_throughout():

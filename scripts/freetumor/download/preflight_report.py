@@ -9,7 +9,8 @@ from freetumor.core.config import Config
 from freetumor.download.estimates import Stage
 
 if TYPE_CHECKING:
-    from freetumor.download.preflight import Machine, State
+    from freetumor.download.preflight import Machine
+    from freetumor.download.preflight_sources import State
 
 
 def report(

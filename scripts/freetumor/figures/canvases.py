@@ -46,6 +46,7 @@ class Painted:
     """A lesion in its canvas: the axial slice through it, and what was measured in the whole patch."""
 
     case_id: str
+    synthesizer: str
     organ: str
     before: np.ndarray  # int16 HU (y, x), the whole slice
     after: np.ndarray
@@ -56,7 +57,7 @@ class Painted:
 
 
 def plot_canvases(config: Config, tables: Sequence[Path], output: Path) -> None:
-    """Paint into each organ with the synthesizer that has the organ's name, and draw the result.
+    """Paint into each organ with the synthesizers that have its name (``liver``, ``liver_grown``), and draw the result.
 
     Args:
         config: the study.
@@ -70,7 +71,7 @@ def plot_canvases(config: Config, tables: Sequence[Path], output: Path) -> None:
 
     cases = [case for table in tables for case in open_volumes(config, table)]
     painters = own_synthesizers(config)
-    painted = [item for organ in painters for item in paint(config, painters[organ], organ, cases)]
+    painted = [item for name, painter in painters.items() for item in paint(config, painter, name, cases)]
     if not painted:
         raise UserError(f"{output}: no canvas offers a place for a lesion in {', '.join(painters)}")
     with style.styled(), rc_context({"savefig.dpi": RESOLUTION}):
@@ -78,13 +79,18 @@ def plot_canvases(config: Config, tables: Sequence[Path], output: Path) -> None:
 
 
 def own_synthesizers(config: Config) -> dict[str, TumorSynthesizer]:
-    """The synthesizers that are named like an organ of the study."""
+    """The synthesizers that are named like an organ of the study, perhaps with more after an underscore; by organ."""
     import torch
 
-    names = [organ for organ in config.organs if organ in config.synthesizers]
+    names = [name for organ in config.organs for name in config.synthesizers if organ_named(config, name) == organ]
     if not names:
         raise UserError(f"synthesizers: none is named like an organ of the study ({', '.join(config.organs)})")
     return {name: assemble(name, config, [], torch.device("cpu")) for name in names}
+
+
+def organ_named(config: Config, synthesizer: str) -> str | None:
+    """The organ that the name of a synthesizer begins with; of several the longest."""
+    return max((organ for organ in config.organs if f"{synthesizer}_".startswith(f"{organ}_")), key=len, default=None)
 
 
 def open_volumes(config: Config, table: Path) -> list[Case]:
@@ -95,16 +101,17 @@ def open_volumes(config: Config, table: Path) -> list[Case]:
     return [Case(row, config.organs, hide_tumors=not row["labeled"]) for _, row in rows.iterrows()]
 
 
-def paint(config: Config, synthesizer: TumorSynthesizer, organ: str, cases: Sequence[Case]) -> list[Painted]:
-    """One line of the page: lesions of one organ, in its cases in turn; none if no case has it."""
-    hosts = [case for case in cases if organ in case.organs]
-    drawn = (paint_once(config, synthesizer, organ, case, number) for number in range(TRIALS) for case in hosts)
+def paint(config: Config, synthesizer: TumorSynthesizer, name: str, cases: Sequence[Case]) -> list[Painted]:
+    """One line of the page: lesions of one synthesizer, in the cases that have its organ in turn; none if no case has it."""
+    hosts = [case for case in cases if organ_named(config, name) in case.organs]
+    drawn = (paint_once(config, synthesizer, name, case, number) for number in range(TRIALS) for case in hosts)
     return list(itertools.islice((item for item in drawn if item is not None), PER_LINE))
 
 
-def paint_once(config: Config, synthesizer: TumorSynthesizer, organ: str, case: Case, number: int) -> Painted | None:
+def paint_once(config: Config, synthesizer: TumorSynthesizer, name: str, case: Case, number: int) -> Painted | None:
     """Draw number ``number`` in a case; None if the patch drawn offers no place."""
-    rng = generator(config.seed, "canvases", organ, case.case_id, number)
+    organ = organ_named(config, name)
+    rng = generator(config.seed, "canvases", name, case.case_id, number)
     index = config.organs.index(organ)
     made = synthesizer.make(case, index, rng)
     if not made.accepted:
@@ -117,7 +124,7 @@ def paint_once(config: Config, synthesizer: TumorSynthesizer, organ: str, case: 
     apply_lesion(lesion, after, mask, 1, corner)
     host = case.patch(corner, size).label[0] == organ_code(index)
     numbers = measure(made.canvas.image, made.image, made.lesion, case.spacing)
-    return Painted(case.case_id, organ, before[0], after[0], host, mask[0] == 1, case.spacing, numbers)
+    return Painted(case.case_id, name, organ, before[0], after[0], host, mask[0] == 1, case.spacing, numbers)
 
 
 def measure(before: np.ndarray, after: np.ndarray, lesion: np.ndarray, spacing: Sequence[float]) -> dict[str, float]:
@@ -153,10 +160,12 @@ def _words(painted: Sequence[Painted]) -> Caption:
 
 
 def canvas_numbers(painted: Sequence[Painted]) -> "pd.DataFrame":
-    """The lesions shown, in order, with what was measured: ``organ case_id diameter_mm hu_before ...``."""
+    """The lesions shown, in order, with what was measured: ``synthesizer organ case_id diameter_mm ...``."""
     import pandas as pd
 
-    return pd.DataFrame([{"organ": item.organ, "case_id": item.case_id, **item.numbers} for item in painted])
+    return pd.DataFrame(
+        [{"synthesizer": item.synthesizer, "organ": item.organ, "case_id": item.case_id, **item.numbers} for item in painted]
+    )
 
 
 class Page:
@@ -187,7 +196,7 @@ def draw(painted: Sequence[Painted]) -> "Figure":
     page = Page(len(painted))
     for number, item in enumerate(painted):
         limits = LUNG_WINDOW if np.median(item.before[item.host]) < AERATED else SOFT_WINDOW
-        described = f"{style.readable(item.organ)}, {item.numbers['diameter_mm']:.0f} mm"
+        described = f"{style.readable(item.synthesizer)}, {item.numbers['diameter_mm']:.0f} mm"
         overview = page.axes(number, 0, described)
         _show(overview, item.after, item, limits, item.before > BODY, 1.0)
         volumes.outline(overview, item.host, item.spacing, style.ORGANS[0], 0.5)

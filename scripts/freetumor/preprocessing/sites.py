@@ -47,7 +47,9 @@ def find_sites(
         bright vessel within the organ. Where tumors of the organ are annotated, ``<organ>.whole`` with the same two is the
         organ as if they were not: for cases whose annotation is hidden.
     """
-    box = bounding_box(label) or tuple(slice(0, 0) for _ in label.shape)
+    box = bounding_box(label)
+    if box is None:
+        return {"foreground": np.zeros((0, 3), np.int32), "lesions": np.zeros((0, 8), np.int32)}
     inner = label[box]
     corner = _corner(box)
     parts = {names[code]: side for code, side in enumerate(ndimage.find_objects(inner), 1) if side is not None}

@@ -12,7 +12,7 @@ from freetumor.core.config import Checks
 from freetumor.core.errors import UserError
 from freetumor.core.labels import BACKGROUND, is_tumor, organ_of
 from freetumor.preprocessing.checks import count_levels
-from freetumor.preprocessing.dicom_labels import is_dicom, read_dicom_masks
+from freetumor.preprocessing.dicom_labels import is_dicom, read_dicom_label
 from freetumor.preprocessing.orientation import Volume, corners
 from freetumor.preprocessing.quarantine import CaseRefused
 from freetumor.preprocessing.reader import read_label_file
@@ -79,14 +79,12 @@ def read_structures(
     for entry in entries:
         path = Path(entry["path"])
         wanted = {str(key): (name if annotated else organ_of(name)) for key, name in entry["map"].items()}
-        layers, found = _read_layers(path, image, image_path, wanted, codes, checks)
+        layer, found = _read_layer(path, image, image_path, wanted, codes, checks)
         notes += found
-        for layer in layers:
-            if not label.any():
-                label = layer
-                continue
-            wins = (layer > 0) & (tumors[layer] | ~tumors[label])
-            np.copyto(label, layer, where=wins)
+        if not label.any():
+            label = layer
+        else:
+            np.copyto(label, layer, where=(layer > 0) & (tumors[layer] | ~tumors[label]))
     wholes = [name for entry in entries for name in entry["map"].values() if name != BACKGROUND and not is_tumor(name)]
     if wholes and not label.any():
         raise CaseRefused("label_empty", entries[0]["path"], f"no voxel of {', '.join(sorted(set(wholes)))}")
@@ -95,19 +93,17 @@ def read_structures(
     return label, notes
 
 
-def _read_layers(
+def _read_layer(
     path: Path, image: Volume, image_path: object, wanted: dict[str, str], codes: Mapping[str, int], checks: Checks
-) -> tuple[list[np.ndarray], list[str]]:
-    """The label arrays that one file contributes, in the order in which they are to be laid down."""
+) -> tuple[np.ndarray, list[str]]:
+    """The codes that one file contributes, and notes."""
     if not path.exists():
         raise CaseRefused("file_missing", path, "no such label file")
     if path.is_file() and (path.suffix.lower() == ".dcm" or is_dicom(path)):
-        masks, notes = read_dicom_masks(path, image, wanted)
-        layers = [mask * np.uint8(codes.get(name, 0)) for name, mask in sorted(masks.items())]
-        return layers, notes
+        return read_dicom_label(path, image, wanted, codes)
     labels = read_label_file(path, checks)
     rounded = check_same_grid(labels, path, image, image_path)
-    return [_translate(labels.array, wanted, codes, path)], [*labels.notes, *(["label_affine_rounded"] if rounded else [])]
+    return _translate(labels.array, wanted, codes, path), [*labels.notes, *(["label_affine_rounded"] if rounded else [])]
 
 
 def check_same_grid(label: Volume, label_path: object, image: Volume, image_path: object) -> bool:

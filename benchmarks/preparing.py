@@ -1,4 +1,4 @@
-"""One scan from its files to what training reads: the library, MONAI's chain, and the floor below both."""
+"""One scan from its files to what training reads: the library, MONAI's chain, and the floors below both."""
 
 import argparse
 import gzip
@@ -15,6 +15,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import torch
+from isal import igzip
 
 from freetumor.core.config import Checks, Preset
 from freetumor.preprocessing import case
@@ -26,6 +27,7 @@ from .measure import Stages, timed
 from .report import table
 
 STAGES = ("read", "check", "label", "body", "resample", "fingerprint", "sites", "write", "hash")
+STEPS = ("LoadImaged", "EnsureChannelFirstd", "Orientationd", "Spacingd", "CropForegroundd")
 AIR = -400  # HU; what is denser is the foreground that MONAI's chain crops to
 CODES = {"liver": 1, "liver_tumor": 2}
 
@@ -59,13 +61,15 @@ def main(description: str, arguments: Sequence[str] | None = None) -> dict[str, 
         scans += [Scan(image.name.split(".")[0], image, label) for image, label in given]
         results = {scan.name: measure(scan, tuple(options.spacing), folder, options.repeat) for scan in scans}
     print(table([row(name, result) for name, result in results.items()], HEADER), end="\n\n")
-    print(table([shares(name, result) for name, result in results.items()], ["of the library's time", *STAGES, "other"]))
-    print()
+    for side, stages, rest in (("library", STAGES, "other"), ("monai", STEPS, "cache")):
+        rows = [shares(name, result, side, stages) for name, result in results.items()]
+        print(table(rows, [f"of the time of {SIDES[side]}", *stages, rest]), end="\n\n")
     ratios = {}
     for name, result in results.items():
         ratios[f"monai_{name}"] = result["monai"] / result["library"]
         ratios[f"monai_alike_{name}"] = result["monai"] / result["alike"]
         ratios[f"floor_{name}"] = result["library"] / result["floor"]
+        ratios[f"fast_floor_{name}"] = result["library"] / result["fast_floor"]
     for name, value in ratios.items():
         print(f"ratio {name} {value:.4g}")
     return ratios
@@ -86,16 +90,20 @@ def write_scan(name: str, folder: Path) -> Scan:
 
 
 def measure(scan: Scan, spacing: tuple[float, ...], folder: Path, repeats: int) -> dict[str, Any]:
-    """Median core-seconds of each side, which take turns, and the library's by stage."""
-    work = {side: folder / f"{scan.name}-{side}" for side in ("library", "floor", "monai")}
+    """Median core-seconds of each side, which take turns, and those of the library and of MONAI by stage."""
+    from monai import transforms
+
+    work = {side: folder / f"{scan.name}-{side}" for side in SIDES}
     for path in work.values():
         path.mkdir()
     recipe = Recipe(Preset(spacing=spacing, window=(-175, 250), patch=(96, 96, 96)), Checks(), CODES, {}, "", "benchmark")
     stages = Stages()
+    watched = {"library": WATCHED, "monai": [(getattr(transforms, step), "__call__", step) for step in STEPS]}
     arrays: dict[str, np.ndarray] = {}
     sides: dict[str, Callable[[int], Any]] = {
         "library": lambda number: case.prepare_case(raw_case(scan, f"c{number}"), recipe, work["library"]),
-        "floor": lambda number: touch(scan, arrays, work["floor"] / f"c{number}"),
+        "floor": lambda number: touch(scan, arrays, work["floor"] / f"c{number}", gzip.open),
+        "fast_floor": lambda number: touch(scan, arrays, work["fast_floor"] / f"c{number}", igzip.open),
         "monai": lambda number: chain(scan, spacing, work["monai"] / f"c{number}"),
     }
     seconds: dict[str, list[float]] = {side: [] for side in sides}
@@ -103,16 +111,17 @@ def measure(scan: Scan, spacing: tuple[float, ...], folder: Path, repeats: int) 
         for side, run in sides.items():
             if not arrays and side == "floor":
                 arrays |= {kind: read_array(work["library"] / f"c0.{kind}.b2nd") for kind in ("image", "label", "native")}
-            with stages.watch(*(WATCHED if number and side == "library" else [])):
+            with stages.watch(*(watched.get(side, []) if number else [])):
                 taken, _ = timed(partial(run, number))
             if number:
                 seconds[side].append(taken)
     medians = {side: statistics.median(values) for side, values in seconds.items()}
-    parts = {stage: stages.seconds[stage] / repeats for stage in STAGES}
+    parts = {stage: stages.seconds[stage] / repeats for stage in (*STAGES, *STEPS)}
     alike = medians["library"] - sum(parts[stage] for stage in ONLY_HERE)
-    return {**medians, "alike": alike, "parts": parts, "total": statistics.fmean(seconds["library"])}
+    return {**medians, "alike": alike, "parts": parts, "total": {side: statistics.fmean(seconds[side]) for side in watched}}
 
 
+SIDES = {"library": "the library", "floor": "decompress and write", "fast_floor": "the same with isal", "monai": "MONAI"}
 ONLY_HERE = ("fingerprint", "sites", "hash")  # what MONAI's chain does not do
 WATCHED = [
     (case, "read_image", "read"),
@@ -138,10 +147,10 @@ def raw_case(scan: Scan, case_id: str) -> dict[str, Any]:
     return {**fields, "image": str(scan.image), "labels": json.dumps(labels), "labeled": True}
 
 
-def touch(scan: Scan, arrays: Mapping[str, np.ndarray], target: Path) -> None:
+def touch(scan: Scan, arrays: Mapping[str, np.ndarray], target: Path, opened: Callable[[Path], Any]) -> None:
     """Decompress both files, and write the arrays that preprocessing makes of them: less is not possible."""
     for path in (scan.image, scan.label):
-        with gzip.open(path) as stream:
+        with opened(path) as stream:
             stream.read()
     for kind, array in arrays.items():
         write_array(target.with_name(f"{target.name}.{kind}.b2nd"), array)
@@ -171,15 +180,17 @@ def chain(scan: Scan, spacing: tuple[float, ...], cache: Path) -> Any:
     return dataset[0]
 
 
-HEADER = ["core-ms per scan", "library", "without what MONAI's chain lacks", "MONAI", "decompress and write"]
+COLUMNS = {"library": "library", "alike": "without what MONAI's chain lacks", "monai": "MONAI"}
+COLUMNS |= {side: SIDES[side] for side in ("floor", "fast_floor")}
+HEADER = ["core-ms per scan", *COLUMNS.values()]
 
 
 def row(name: str, result: dict[str, Any]) -> list[str]:
     """A line of the table of costs."""
-    return [name, *(f"{1e3 * result[side]:,.0f}" for side in ("library", "alike", "monai", "floor"))]
+    return [name, *(f"{1e3 * result[side]:,.0f}" for side in COLUMNS)]
 
 
-def shares(name: str, result: dict[str, Any]) -> list[str]:
-    """A line of the table of stages."""
-    parts = [100 * result["parts"][stage] / result["total"] for stage in STAGES]
+def shares(name: str, result: dict[str, Any], side: str, stages: Sequence[str]) -> list[str]:
+    """A line of a table of stages."""
+    parts = [100 * result["parts"][stage] / result["total"][side] for stage in stages]
     return [name, *(f"{part:.0f}%" for part in (*parts, 100 - sum(parts)))]

@@ -64,6 +64,7 @@ rule merge_volumes:
         runtime=minutes(10),
     params:
         max_quarantined=STUDY.checks.max_quarantined,
+        tolerated=STUDY.checks.tolerated_refusals,
         code=code_hash("merge_volumes.py"),
     message:
         "Merging the volumes of {wildcards.source}"
@@ -73,6 +74,7 @@ rule merge_volumes:
             --shards {input.shards:q} \
             --quarantines {input.quarantines:q} \
             --max-quarantined {params.max_quarantined} \
+            --tolerated {params.tolerated} \
             --output {output.volumes:q} \
             --quarantine {output.quarantine:q} 2>&1 | tee {log:q}
         """

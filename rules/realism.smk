@@ -132,7 +132,7 @@ rule plot_realism:
     params:
         config=CONFIG,
         code=code_hash("plot_realism.py"),
-        settings=settings("organs"),
+        settings=settings("organs", "recognition.arms"),
     message:
         "Drawing painted beside real lesions of {wildcards.study}"
     shell:

@@ -13,10 +13,11 @@ def main() -> None:
     parser.add_argument("--shards", type=Path, nargs="+", required=True, help="tables of volumes (Parquet)")
     parser.add_argument("--quarantines", type=Path, nargs="+", required=True, help="tables of refused cases (TSV)")
     parser.add_argument("--max-quarantined", type=float, default=1.0, help="greatest share of refused cases, 0 to 1")
+    parser.add_argument("--tolerated", type=int, default=0, help="refused cases that are no failure whatever their share")
     parser.add_argument("--output", type=Path, required=True, help="output: merged table of volumes (Parquet)")
     parser.add_argument("--quarantine", type=Path, required=True, help="output: merged refused cases (TSV)")
     args = parser.parse_args()
-    merge_volumes(args.shards, args.quarantines, args.output, args.quarantine, args.max_quarantined)
+    merge_volumes(args.shards, args.quarantines, args.output, args.quarantine, args.max_quarantined, args.tolerated)
 
 
 if __name__ == "__main__":

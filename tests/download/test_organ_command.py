@@ -3,6 +3,7 @@
 import gzip
 import json
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from freetumor.download.nifti_texts import blank_texts
 from freetumor.download.organ_command import command_version, label_case, label_shard, run_command
 from freetumor.preprocessing.store import read_array
 from freetumor.preprocessing.volumes import preprocess_shard
+from tests.conftest import REPOSITORY
 from tests.preprocessing.samples import make_ct, nifti_bytes, raw_case, study, write_cases, write_nifti
 
 STAND_IN = '''
@@ -167,6 +169,26 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path):
         time.sleep(0.05)
     else:
         pytest.fail("the child lives on")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not offer it")
+def test_a_program_does_not_outlive_a_job_that_is_killed(tmp_path):
+    program = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
+    call = f"run_command([{sys.executable!r}, '-c', {program!r}], pathlib.Path({str(tmp_path)!r}), 60)"
+    code = f"import pathlib; from freetumor.download.organ_command import run_command; {call}"
+    job = subprocess.Popen([sys.executable, "-c", code], env={"PYTHONPATH": str(REPOSITORY / "scripts")})
+    _until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    job.kill()
+    job.wait()
+    process = Path("/proc") / (tmp_path / "pid").read_text() / "stat"
+    _until(lambda: not process.exists() or process.read_text().split()[2] == "Z")
+
+
+def _until(happened):
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_no_shell_sees_the_command(tmp_path):

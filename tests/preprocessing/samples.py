@@ -118,5 +118,5 @@ def write_cases(path: Path, rows: list[dict]) -> Path:
 def study(shards: int = 1, **changes: object) -> Config:
     """A study whose only source is a folder called ``own``."""
     source = {"name": "own", "kind": "folder", "images": "*.nii.gz", "shards": shards, **changes.pop("source", {})}
-    checks = {"max_quarantined": 1.0, **changes.pop("checks", {})}
+    checks = {"max_quarantined": 1.0, "tolerated_refusals": 0, **changes.pop("checks", {})}
     return small_config(organs=["liver", "kidney"], sources=[source], checks=checks, **changes)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, SegmentationStorage
 
 from freetumor.core.config import Checks
 from freetumor.preprocessing.dicom_labels import polygon_mask, read_dicom_label
-from freetumor.preprocessing.orientation import canonicalize
+from freetumor.preprocessing.orientation import Volume, canonicalize
 from freetumor.preprocessing.quarantine import CaseRefused
 from freetumor.preprocessing.reader import read_image, read_label_file
 from freetumor.preprocessing.structures import read_structures
@@ -54,6 +54,118 @@ def square(low: float, high: float, z: float) -> np.ndarray:
 def read_label(tmp_path, contours, wanted, **options):
     image = read_image(write_dicom(tmp_path / "ct", IMAGE) and tmp_path / "ct", Checks())
     return read_dicom_label(write_rtstruct(tmp_path / "rs.dcm", contours, **options), image, wanted, CODES)
+
+
+def sequence(**fields: object) -> list[pydicom.Dataset]:
+    """A sequence of one item."""
+    item = pydicom.Dataset()
+    for name, value in fields.items():
+        setattr(item, name, value)
+    return [item]
+
+
+def write_seg(path, frames: list[tuple[int, int, np.ndarray]], names: list[str], flipped: bool = False, largest: int = 1):
+    """A SEG of (segment, slice, mask) frames on the grid of ``IMAGE``; with ``flipped``, its rows run upward and leftward.
+
+    With ``largest`` above one it is FRACTIONAL, and masks have values up to it.
+    """
+    dataset = pydicom.Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SegmentationStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.4"
+    dataset.SegmentationType, dataset.MaximumFractionalValue = "BINARY" if largest == 1 else "FRACTIONAL", largest
+    dataset.SegmentSequence = [sequence(SegmentNumber=number, SegmentLabel=name)[0] for number, name in enumerate(names, 1)]
+    directions = [-1, 0, 0, 0, -1, 0] if flipped else [1, 0, 0, 0, 1, 0]
+    shared = sequence(
+        PixelMeasuresSequence=sequence(PixelSpacing=[2.5, 2.0]),
+        PlaneOrientationSequence=sequence(ImageOrientationPatient=directions),
+    )
+    dataset.SharedFunctionalGroupsSequence = shared
+    dataset.Rows, dataset.Columns = IMAGE.shape[1:]
+    corner = [-40 + 2.0 * (dataset.Columns - 1), -45 + 2.5 * (dataset.Rows - 1)] if flipped else [-40, -45]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        sequence(
+            SegmentIdentificationSequence=sequence(ReferencedSegmentNumber=number),
+            PlanePositionSequence=sequence(ImagePositionPatient=[*corner, -70 + 3.5 * z]),
+        )[0]
+        for number, z, _ in frames
+    ]
+    dataset.NumberOfFrames, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = len(frames), 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 1 if largest == 1 else 8
+    dataset.HighBit, dataset.PixelRepresentation = dataset.BitsAllocated - 1, 0
+    pixels = np.stack([mask[::-1, ::-1] if flipped else mask for _, _, mask in frames]).astype(np.uint8)
+    data = (np.packbits(pixels.ravel(), bitorder="little") if largest == 1 else pixels).tobytes()
+    dataset.PixelData = data + b"\0" * (len(data) % 2)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def random_frames(segments: int, largest: int = 1) -> list[tuple[int, int, np.ndarray]]:
+    """Overlapping blobs of some slices, in disorder."""
+    rng = np.random.default_rng(3)
+    frames = []
+    for number in range(1, segments + 1):
+        for z in rng.choice(len(IMAGE), len(IMAGE) // 2, replace=False):
+            mask = np.zeros(IMAGE.shape[1:], np.uint8)
+            row, column = rng.integers(0, 20, 2)
+            mask[row : row + 9, column : column + 11] = rng.integers(0, largest + 1, (9, 11))
+            frames.append((number, int(z), mask[: IMAGE.shape[1], : IMAGE.shape[2]]))
+    return [frames[index] for index in rng.permutation(len(frames))]
+
+
+def read_image_of(tmp_path) -> Volume:
+    write_dicom(tmp_path / "ct", IMAGE)
+    return read_image(tmp_path / "ct", Checks())
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("largest", [1, 200])
+def test_segments_are_laid_over_each_other_frame_by_frame(tmp_path, monkeypatch, flipped, largest):
+    names = ["Liver", "Tumor", "Kidney", "Tumor 2", "Spleen"]
+    wanted = {"Liver": "liver", "Tumor": "liver_tumor", "4": "liver_tumor", "Kidney": "kidney"}
+    codes = {"kidney": 1, "liver": 2, "liver_tumor": 3}
+    frames = random_frames(len(names), largest)
+    expected = np.zeros(IMAGE.shape, np.uint8)
+    for numbers, code in (((3,), 1), ((1,), 2), ((2, 4), 3)):  # later names win, and tumors over all
+        for number, z, mask in frames:
+            if number in numbers:
+                expected[z][mask >= largest / 2] = code
+    unpacked = []
+    unpackbits = np.unpackbits
+    monkeypatch.setattr(np, "unpackbits", lambda bits, **options: unpacked.append(bits.size) or unpackbits(bits, **options))
+    path = write_seg(tmp_path / "seg.dcm", frames, names, flipped, largest)
+    label, notes = read_dicom_label(path, read_image_of(tmp_path), wanted, codes)
+    np.testing.assert_array_equal(label, expected)
+    assert notes == ["segments_ignored"]
+    assert label.dtype == np.uint8
+    assert max(unpacked, default=0) <= IMAGE[0].size // 8 + 2  # never more than a frame
+    assert len(unpacked) == (4 * (len(IMAGE) // 2) if largest == 1 else 0)  # nothing of the spleen
+
+
+@pytest.mark.parametrize("change", ["position", "spacing", "outside"])
+def test_a_segmentation_of_another_grid_is_refused(tmp_path, change):
+    path = write_seg(tmp_path / "seg.dcm", random_frames(1), ["Liver"])
+    dataset = pydicom.dcmread(path)
+    if change == "spacing":
+        dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [5.0, 2.0]
+    else:
+        place = dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+        place.ImagePositionPatient = [-40, -45, -69] if change == "position" else [-40, -45, 700]
+    dataset.save_as(path)
+    with pytest.raises(CaseRefused) as caught:
+        read_dicom_label(path, read_image_of(tmp_path), {"Liver": "liver"}, CODES)
+    assert caught.value.code == "label_grid"
+
+
+def test_a_segmentation_with_missing_frames_is_refused(tmp_path):
+    path = write_seg(tmp_path / "seg.dcm", random_frames(2), ["Liver", "Tumor"])
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 4 * 2]
+    dataset.save_as(path)
+    with pytest.raises(CaseRefused) as caught:
+        read_dicom_label(path, read_image_of(tmp_path), {"*": "liver"}, CODES)
+    assert caught.value.code == "header_invalid"
 
 
 @pytest.mark.parametrize("descending", [False, True])

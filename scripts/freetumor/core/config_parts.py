@@ -111,7 +111,10 @@ class Checks(Section):
     extent: Interval = Field((50.0, 2500.0), description="Least and greatest extent of a volume in mm.")
     max_voxels: int = Field(1_500_000_000, ge=1, description="Volumes with more voxels are refused before they are read.")
     hu: bool = Field(True, description="Refuse images that are not CT in HU.")
-    max_quarantined: Share = Field(0.5, description="Preprocessing of a source fails above this share of refused cases.")
+    max_quarantined: Share = Field(0.1, description="Preprocessing of a source fails above this share of refused cases.")
+    tolerated_refusals: int = Field(
+        4, ge=0, description="So many refused cases never fail a source that has others, whatever their share."
+    )
 
 
 class Network(Section):

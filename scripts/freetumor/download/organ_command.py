@@ -5,6 +5,7 @@ its final name only when it is complete, so an interrupted shard goes on with th
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +30,7 @@ from freetumor.core.tables import ORGAN_LABELS, RAW_CASES, make_table, read_tabl
 from freetumor.download.nifti_texts import copy_without_texts
 
 VERSION_TIMEOUT = 120  # s; such programs load large libraries before they answer
+PR_SET_PDEATHSIG = 1  # prctl(2)
 LONGEST_WORDS = 160  # characters of the command's last words
 
 
@@ -156,6 +159,11 @@ def fill(word: str, names: Mapping[str, str]) -> str:
     return re.sub(r"\{(image|output)\}", lambda match: names[match[1]], word)
 
 
+def _die_with_parent() -> None:
+    """Have the system kill this process when its parent is killed, which can no longer do it itself."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def run_command(argv: list[str], folder: Path, seconds: float, silent: bool = False) -> str:
     """Run a program and all that it starts for at most ``seconds``; return what went wrong, or nothing.
 
@@ -168,7 +176,13 @@ def run_command(argv: list[str], folder: Path, seconds: float, silent: bool = Fa
     words = folder / "words.txt"
     with words.open("wb") as stream:
         process = subprocess.Popen(
-            argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            argv,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         try:
             code = process.wait(seconds)

@@ -93,6 +93,9 @@ def _draw_means(axes: "Axes", config: Config, table: pd.DataFrame, arms: list[st
 
 
 def _draw_patients(axes: "Axes", config: Config, table: pd.DataFrame, arms: list[str]) -> None:
+    if not np.isfinite(table["value"].to_numpy(float)).any():
+        style.say_empty(axes, "patients with and without a tumor are needed")
+        return
     colors, markers = style.arm_colors(config.compared), style.arm_markers(config.compared)
     step = 0.74 / max(1, len(arms))
     for place, metric in enumerate(METRICS):

@@ -48,7 +48,7 @@ def plot_realism(config: Config, realism: str | Path, profiles: str | Path, outp
     names = style.ordered(numbers["synthesizer"], [*config.banks, *config.synthesizers])
     organs = style.ordered(numbers["organ"], config.organs)
     organs = [organ for organ in organs if numbers.loc[numbers["organ"] == organ, "n_real"].any()] or organs
-    colors = dict(zip(names, style.CYCLE * len(names), strict=False))
+    colors = style.synthesizer_colors(names, config.compared)
     lines_per_organ = -(-max(1, len(names)) // MOST_COLUMNS)
     columns = -(-max(1, len(names)) // lines_per_organ)
     groups = len(organs) * max(1, len(names))

@@ -121,6 +121,14 @@ def arm_colors(arms: Sequence[str]) -> dict[str, str]:
     return {arm: CYCLE[(index - 1) % len(CYCLE)] if index else BASELINE for index, arm in enumerate(arms)}
 
 
+def synthesizer_colors(names: Sequence[str], arms: Sequence[str]) -> dict[str, str]:
+    """A color per synthesizer: that of the arm of the same name, so that figures agree; else one that no such arm has."""
+    colors = {name: color for name, color in arm_colors(arms).items() if name in names and color != BASELINE}
+    left = [color for color in CYCLE if color not in colors.values()] or list(CYCLE)
+    others = [name for name in names if name not in colors]
+    return colors | {name: left[place % len(left)] for place, name in enumerate(others)}
+
+
 def arm_markers(arms: Sequence[str]) -> dict[str, str]:
     """A marker per arm, so that arms can be told apart without color."""
     return {arm: MARKERS[index % len(MARKERS)] for index, arm in enumerate(arms)}

@@ -103,15 +103,40 @@ def _hat_integral(place: np.ndarray) -> np.ndarray:
 
 def apply_along(matrix: sparse.csr_array, array: np.ndarray, axis: int) -> np.ndarray:
     """Multiply ``matrix`` to one axis of ``array``, of two or more axes; ``float32``."""
-    split = 0 if axis else 1
-    result = np.empty([*array.shape[:axis], matrix.shape[0], *array.shape[axis + 1 :]], np.float32)
+    return apply_all([(axis, matrix)], array)
+
+
+def apply_all(steps: Sequence[tuple[int, sparse.csr_array]], array: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+    """Multiply a matrix to each of some axes, in the order given, block by block along an axis that is not among them.
+
+    Args:
+        steps: axis and matrix.
+        array: has at least one axis more than there are steps.
+        dtype: of the result; integers are rounded.
+    """
+    split = next(axis for axis in range(array.ndim) if axis not in dict(steps))
+    matrices = dict(steps)
+    shape = [matrices[axis].shape[0] if axis in matrices else length for axis, length in enumerate(array.shape)]
+    result = np.empty(shape, dtype)
     step = max(1, BLOCK_BYTES * array.shape[split] // (4 * array.size))
     for start in range(0, array.shape[split], step):
         part = (slice(None),) * split + (slice(start, start + step),)
-        moved = np.moveaxis(array[part], axis, 0)
-        block = np.ascontiguousarray(moved, np.float32).reshape(moved.shape[0], -1)
-        result[part] = np.moveaxis((matrix @ block).reshape(-1, *moved.shape[1:]), 0, axis)
+        block = array[part]
+        for axis, matrix in steps:
+            moved = np.moveaxis(block, axis, 0)
+            flat = np.ascontiguousarray(moved, np.float32).reshape(moved.shape[0], -1)
+            block = np.moveaxis((matrix @ flat).reshape(-1, *moved.shape[1:]), 0, axis)
+        result[part] = block if result.dtype.kind == "f" else np.rint(block)
     return result
+
+
+def _passes(steps: list[tuple[int, sparse.csr_array]]) -> list[list[tuple[int, sparse.csr_array]]]:
+    """Steps that follow each other along y and x are done in one pass, plane by plane."""
+    axes = [axis for axis, _ in steps]
+    if {1, 2} <= set(axes) and abs(axes.index(1) - axes.index(2)) == 1:
+        first = min(axes.index(1), axes.index(2))
+        return [[step] for step in steps[:first]] + [steps[first : first + 2]] + [[step] for step in steps[first + 2 :]]
+    return [[step] for step in steps]
 
 
 def to_working_axes(box: Box, shape: Sequence[int], native_shape: Sequence[int]) -> list[sparse.csr_array]:
@@ -140,10 +165,11 @@ def resample_image(image: np.ndarray, box: Box, shape: Sequence[int]) -> np.ndar
     near = [slice(int(matrix.indices.min()), int(matrix.indices.max()) + 1) for matrix in matrices]
     result = image[tuple(near)]
     order = sorted(range(3), key=lambda axis: shape[axis] / (near[axis].stop - near[axis].start))
-    for axis in order:  # the axis that shrinks most goes first
-        if box[axis][1] - box[axis][0] != shape[axis]:
-            result = apply_along(matrices[axis][:, near[axis]], result, axis)
-    return np.rint(result, out=result).astype(np.int16)
+    changed = [axis for axis in order if box[axis][1] - box[axis][0] != shape[axis]]  # what shrinks most goes first
+    *passes, last = _passes([(axis, matrices[axis][:, near[axis]]) for axis in changed])
+    for steps in passes:
+        result = apply_all(steps, result)
+    return apply_all(last, result, np.int16)
 
 
 def _keeps_grid(box: Box, shape: Sequence[int]) -> bool:
@@ -183,10 +209,10 @@ def resample_label(label: np.ndarray, box: Box, shape: Sequence[int], names: dic
             slice(row.start + low, row.stop + low) if high - low == count else side
             for row, side, (low, high), count in zip(rows, sides[code], box, shape, strict=True)
         )
-        share = (label[kept] == code).astype(np.float32)
-        for axis, (row, side) in enumerate(zip(rows, kept, strict=True)):
-            if box[axis][1] - box[axis][0] != shape[axis]:
-                share = apply_along(matrices[axis][row, side], share, axis)
+        share = label[kept] == code
+        changed = [axis for axis in range(3) if box[axis][1] - box[axis][0] != shape[axis]]
+        for steps in _passes([(axis, matrices[axis][rows[axis], kept[axis]]) for axis in changed]):
+            share = apply_all(steps, share)
         place = tuple(rows)
         wins = share > best[place]
         np.copyto(result[place], np.uint8(code), where=wins)

@@ -11,7 +11,12 @@ from freetumor.preprocessing.volumes import check_share, describe_refusals
 
 
 def merge_volumes(
-    shards: Sequence[Path], quarantines: Sequence[Path], output: Path, quarantine: Path, most_refused: float = 1.0
+    shards: Sequence[Path],
+    quarantines: Sequence[Path],
+    output: Path,
+    quarantine: Path,
+    most_refused: float = 1.0,
+    tolerated: int = 0,
 ) -> None:
     """Merge the tables of all shards of a source, sorted by case id.
 
@@ -21,6 +26,7 @@ def merge_volumes(
         output: merged table of volumes.
         quarantine: merged table of refused cases.
         most_refused: greatest share of refused cases.
+        tolerated: refused cases that are no failure whatever their share.
 
     Raises:
         UserError: if no volume is left, more than the share are refused, or a case occurs twice.
@@ -34,7 +40,7 @@ def merge_volumes(
     rows = refused.to_dict("records")
     name = volumes["source"].iloc[0] if len(volumes) else output.parent.name
     print(f"{name}: {len(volumes)} volumes, {describe_refusals(rows)}", flush=True)
-    check_share(len(volumes), rows, most_refused, name)
+    check_share(len(volumes), rows, most_refused, tolerated, name)
     write_table(volumes, output, VOLUMES)
 
 

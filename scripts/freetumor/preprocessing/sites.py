@@ -62,7 +62,9 @@ def find_sites(
             side, tumor = _union(parts[organ], parts.get(tumor_of(organ))), codes.get(tumor_of(organ))
             place = _shift(side, corner)
             sums = None if image is None else neighborhood_sums(image, place)
-            sites |= _organ_sites(inner[side], (codes[organ], tumor), organ, sites[organ], _corner(place), spacing, sums, case_id)
+            sites |= _organ_sites(
+                inner[side], (codes[organ], tumor), organ, sites[organ], _corner(place), spacing, sums, case_id
+            )
     sites["lesions"] = find_lesions(label, names)
     return sites
 

@@ -81,7 +81,7 @@ def preprocess_shard(
     write_table(make_table(refused, QUARANTINE), quarantine, QUARANTINE)
     print(f"{source}, shard {shard}: {len(rows)} volumes, {describe_refusals(refused)}", flush=True)
     if settings.shards == 1 or len(mine) >= SMALL_SHARD:
-        check_share(len(rows), refused, config.checks.max_quarantined, source)
+        check_share(len(rows), refused, config.checks.max_quarantined, config.checks.tolerated_refusals, source)
     write_table(make_table(rows, VOLUMES), output, VOLUMES)
 
 
@@ -92,14 +92,14 @@ def describe_refusals(refused: list[Mapping[str, str]]) -> str:
     return f"{len(refused)} refused ({reasons})" if refused else "none refused"
 
 
-def check_share(volumes: int, refused: list[Mapping[str, str]], most: float, source: str) -> None:
+def check_share(volumes: int, refused: list[Mapping[str, str]], most: float, tolerated: int, source: str) -> None:
     """Fail if too many cases were refused, or none is left.
 
     Raises:
         TooManyRefused: naming the most frequent reasons and the first case.
     """
     total = volumes + len(refused)
-    if not refused or (volumes and len(refused) <= most * total):
+    if not refused or (volumes and len(refused) <= max(most * total, tolerated)):
         return
     first = refused[0]
     raise TooManyRefused(

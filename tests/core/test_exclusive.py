@@ -1,5 +1,6 @@
 """The same job never runs twice at once, and a killed one bars nobody."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -78,6 +79,17 @@ def test_a_killed_job_bars_nobody(start):
     first.wait()
     assert second.wait(timeout=30) == 0
     assert start.lines() == ["start", "start", "end"]
+
+
+def test_a_disk_without_locks_is_no_error(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOTSUP, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    (tmp_path / ".snakemake").mkdir()
+    with exclusive(["job"], tmp_path / ".snakemake"):
+        pass
+    assert list((tmp_path / ".snakemake" / "freetumor_jobs").iterdir()) == []
 
 
 def test_nothing_is_locked_outside_a_workflow(tmp_path):

@@ -1,6 +1,7 @@
 """One process per job: a job that an interrupted run left behind, and its repetition, must not write the same files at once."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -54,4 +55,8 @@ def _acquire(path: Path) -> int:
                 holder = os.pread(descriptor, 200, 0).decode() or "another process"
                 print(f"waiting: {holder} already does this job", file=sys.stderr, flush=True)
             time.sleep(PAUSE)
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
+                raise
+            return descriptor  # this file system knows no locks: Snakemake's own has to do
         os.close(descriptor)  # also a lock on a file that its last holder has removed

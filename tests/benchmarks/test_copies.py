@@ -1,10 +1,10 @@
 """The benchmark of duplicates finds planted copies, and prints its numbers last."""
 
 
-def test_copies_of_two_phantoms_are_found(capsys):
+def test_the_copies_of_a_phantom_are_found(capsys):
     from benchmarks.copies import main
 
-    results = main("", ["--phantoms", "2", "--volumes", "20"])
+    results = main("", ["--phantoms", "1", "--volumes", "20"])
     assert {name: value for name, value in results.items() if name.startswith("found")} == {
         f"found {kind}": 1.0
         for kind in (

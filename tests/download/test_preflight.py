@@ -191,7 +191,7 @@ def test_estimates_are_proportional_to_volumes_and_bytes():
     assert one["download"].gigabytes == 75.0
     for name in ("download", "preprocessing", "synthesis"):
         assert two[name].gigabytes == pytest.approx(2 * one[name].gigabytes)
-    assert one["preprocessing"].seconds == pytest.approx(100 * costs()["preprocessing", "size of a scan"] * 0.37)
+    assert one["preprocessing"].seconds == pytest.approx(100 * costs()["preprocessing", "size of a scan"] * 0.025)
     assert one["recognition"] == two["recognition"]
 
 

@@ -88,6 +88,7 @@ rule assign_folds:
         cases="results/{study}/cases.parquet",
         quarantine=tabled("results/{study}/quarantine.tsv", "quarantine", "quarantine"),
         duplicates=tabled("results/{study}/duplicates.csv", "duplicates", "duplicates"),
+        overlaps=tabled("results/{study}/overlaps.csv", "overlaps", "overlaps"),
         folds=[f"results/{{study}}/fold{fold}/cases.parquet" for fold in STUDY.folds],
     log:
         "results/{study}/logs/assign_folds.log",
@@ -112,5 +113,6 @@ rule assign_folds:
             --cases {output.cases:q} \
             --quarantine {output.quarantine:q} \
             --duplicates {output.duplicates:q} \
+            --overlaps {output.overlaps:q} \
             --fold-tables {output.folds:q} 2>&1 | tee {log:q}
         """

@@ -17,13 +17,15 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, required=True, help="output: all cases of the study (Parquet)")
     parser.add_argument("--quarantine", type=Path, required=True, help="output: all refused cases (TSV)")
     parser.add_argument("--duplicates", type=Path, help="output: pairs of cases that are the same scan (CSV)")
+    parser.add_argument("--overlaps", type=Path, help="output: sources that are said or found to share scans (CSV)")
     parser.add_argument("--fold-tables", type=Path, nargs="+", required=True, help="output: one per fold that is run")
     args = parser.parse_args()
     config = load(args.config)
     if len(args.fold_tables) != len(config.folds):
         raise UserError(f"--fold-tables: {len(config.folds)} folds are run, {len(args.fold_tables)} paths are given")
     outputs = dict(zip(config.folds, args.fold_tables, strict=True))
-    assign_folds(config, args.volumes, args.quarantines, args.cases, args.quarantine, outputs, args.duplicates)
+    tables = args.cases, args.quarantine, outputs, args.duplicates, args.overlaps
+    assign_folds(config, args.volumes, args.quarantines, *tables)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.tables import CASES, DUPLICATES, FOLD_CASES, QUARANTINE, VOLUMES, make_table, read_table, write_table
+from freetumor.download import catalog
 from freetumor.preprocessing.duplicates import Pair, find_pairs
-from freetumor.preprocessing.folds import assign_folds, make_cases, make_fold
+from freetumor.preprocessing.folds import assign_folds, declared_overlaps, make_cases, make_fold
 from freetumor.preprocessing.patients import check_sides, compare_overlaps, describe_pairs, find_components
 from tests.factory import small_config
 
@@ -281,6 +282,14 @@ def test_a_component_on_two_sides_stops_everything(parts):
     check_sides({"one": 0, "two": 1}, {0: table})
     with pytest.raises(AssertionError, match="fold 0: two is in"):
         check_sides({"one": 0, "two": 0}, {0: table})
+
+
+def test_a_study_knows_the_overlaps_that_the_catalog_declares_between_its_sources():
+    public = [{"name": name, "kind": "public", "entry": entry} for name, entry in (("a", "lits"), ("b", "abdomenct1k"))]
+    assert frozenset(("lits", "abdomenct1k")) in catalog.declared_overlaps()
+    config = small_config(sources=[*public, {"name": "made", "kind": "phantom", "labeled": 4}])
+    assert declared_overlaps(config) == {"a": {"b"}, "b": {"a"}}
+    assert declared_overlaps(small_config()) == {}
 
 
 def test_declared_overlaps_are_set_beside_those_found():

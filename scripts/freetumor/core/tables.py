@@ -84,6 +84,16 @@ FOLD_CASES = Schema("fold cases", {**CASES.columns, "part": TEXT})  # train, val
 
 QUARANTINE = Schema("quarantine", {"case_id": TEXT, "stage": TEXT, "code": TEXT, "path": TEXT, "reason": TEXT})
 
+OVERLAPS = Schema(
+    "overlaps",
+    {
+        "source": TEXT,
+        "other": TEXT,  # the same as `source` if it repeats scans of its own
+        "declared": FLAG,  # by the catalog of public sources
+        "found": INTEGER,  # pairs of cases that are the same scan
+    },
+)
+
 DUPLICATES = Schema(
     "duplicates",
     {

@@ -16,10 +16,10 @@ from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.labels import organ_of
 from freetumor.core.seeding import generator
-from freetumor.core.tables import CASES, DUPLICATES, FOLD_CASES, QUARANTINE, VOLUMES, make_table, write_table
+from freetumor.core.tables import CASES, DUPLICATES, FOLD_CASES, OVERLAPS, QUARANTINE, VOLUMES, make_table, write_table
 from freetumor.preprocessing.duplicates import Pair, find_pairs
 from freetumor.preprocessing.merge import concatenate
-from freetumor.preprocessing.patients import check_sides, describe_pairs, find_components, join_patients
+from freetumor.preprocessing.patients import check_sides, compare_overlaps, describe_pairs, find_components, join_patients
 from freetumor.preprocessing.volumes import describe_refusals
 
 DEVELOPMENT, EXTERNAL, POOL = "development", "external", "pool"
@@ -53,8 +53,9 @@ def assign_folds(
     quarantine_output: Path,
     fold_outputs: Mapping[int, Path],
     duplicates_output: Path | None = None,
+    overlaps_output: Path | None = None,
 ) -> None:
-    """Write the table of all cases, of all refused cases, of duplicates, and one table per fold.
+    """Write the table of all cases, of all refused cases, of duplicates, of sources that share scans, and one table per fold.
 
     Args:
         config: the study.
@@ -64,6 +65,7 @@ def assign_folds(
         quarantine_output: output: all refused cases.
         fold_outputs: output per fold: its cases with their part.
         duplicates_output: output: pairs of cases that are the same scan, if wanted.
+        overlaps_output: output: sources that are said or found to share scans, if wanted.
 
     Raises:
         UserError: if the cases cannot serve the study: ids that collide, no tumors, too few patients.
@@ -77,6 +79,9 @@ def assign_folds(
     write_table(refused, quarantine_output, QUARANTINE)
     if duplicates_output:
         write_table(make_table(describe_pairs(cases, pairs), DUPLICATES), duplicates_output, DUPLICATES)
+    if overlaps_output:
+        overlaps = compare_overlaps(pairs, volumes["source"].tolist(), declared_overlaps(config))
+        write_table(make_table(overlaps.to_dict("records"), OVERLAPS), overlaps_output, OVERLAPS)
     write_table(cases, cases_output, CASES)
     for fold, table in folds.items():
         write_table(table, fold_outputs[fold], FOLD_CASES)
@@ -85,6 +90,19 @@ def assign_folds(
     excluded = int((cases["excluded_because"] != "").sum())
     text = describe_refusals(refused.to_dict("records"))
     print(f"{config.study}: {len(cases)} cases, {excluded} excluded, {len(pairs)} pairs of copies, {text}", flush=True)
+
+
+def declared_overlaps(config: Config) -> dict[str, set[str]]:
+    """Of each public source of a study, the others that the catalog knows it to share scans with."""
+    entries = {source.name: source.entry or source.name for source in config.sources if source.kind == "public"}
+    if not entries:
+        return {}
+    from freetumor.download import catalog
+
+    known = catalog.declared_overlaps()
+    return {
+        name: {other for other in entries if frozenset((entry, entries[other])) in known} for name, entry in entries.items()
+    }
 
 
 def make_cases(config: Config, volumes: pd.DataFrame, pairs: Sequence[Pair] | None = None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ $(error STUDY=$(STUDY): there is no studies/$(STUDY).yaml; there are $(notdir $(
 endif
 endif
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-fast plan report lint format reference graph status recover verify unlock clean
+.PHONY: help run check test test-fast plan report lint format reference graph cluster status recover verify unlock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ reference: .venv/ready  ## write the generated files: configuration reference, s
 
 graph: .venv/ready  ## print the graph of the rules (mermaid)
 	@$(SNAKEMAKE) --rulegraph mermaid-js 2>/dev/null
+
+cluster: .venv/ready  ## install what profiles/slurm and profiles/generic need
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement envs/cluster.lock
 
 status: .venv/ready  ## say how far a study has come: jobs done, failed, waiting; hours used and left
 	@.venv/bin/python scripts/show_status.py $(CONFIGS)

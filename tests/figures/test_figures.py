@@ -180,6 +180,7 @@ def test_a_missing_table_is_one_line(study, tmp_path, script, monkeypatch, capsy
         **{f"plot_{name}.py": [flag.partition(":")[0] for flag in flags] for name, flags in INPUTS.items()},
         "plot_realism.py": ["realism", "profiles"],
         "plot_canvases.py": ["volumes"],
+        "plot_contact_sheet.py": ["volumes"],
         "plot_samples.py": ["samples"],
         "plot_fidelity.py": ["tables"],
         "plot_curves.py": ["curves", "selections"],

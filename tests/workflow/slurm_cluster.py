@@ -1,6 +1,7 @@
 """A Slurm cluster of two pretended nodes on this machine, for as long as a test needs it. Needs root and Slurm's programs."""
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -53,6 +54,8 @@ PartitionName=all Nodes=cpu1,gpu1 Default=YES MaxTime=INFINITE State=UP
 def why_not() -> str:
     """Why no cluster can be started here; empty if one can."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "Snakemake's plugin for Slurm is not installed (make cluster)"
     if missing:
         return f"Slurm is not installed (no {', '.join(missing)})"
     if os.getuid() != 0:

@@ -1,6 +1,7 @@
 """A plan is as large as its jobs: it neither lists nor counts the files of its sources."""
 
-import resource
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ import yaml
 from freetumor.core import settings
 from freetumor.download.preflight import inspect_source
 from tests.conftest import REPOSITORY
-from tests.workflow.checkout import Checkout
+from tests.workflow.checkout import ENVIRONMENT, Checkout
 
 pytestmark = pytest.mark.workflow
 
@@ -35,14 +36,25 @@ def many(folder, volumes):
     return yaml.safe_dump({"study": "many", "sources": sources})
 
 
+MEASURE = "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True, check=True); "
+MEASURE += "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(done.stdout); print(used.ru_utime, used.ru_maxrss)"
+
+
 def planned(checkout, text):
-    """Jobs of the plan, processor seconds and greatest memory in KB of a child so far."""
+    """Jobs of the plan, its processor seconds and its greatest memory in KB."""
     checkout.write_study("many", text)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _, said = checkout.run("--dry-run", "--quiet", "rules", study="many")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    jobs = [line for line in said.splitlines() if line.startswith(("preprocess_shard", "download_source", "total"))]
-    return jobs, after.ru_utime - before.ru_utime, after.ru_maxrss
+    command = checkout.command("--dry-run", "--quiet", "rules", study="many")
+    said = subprocess.run(
+        [sys.executable, "-c", MEASURE, *command],
+        cwd=checkout.folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    seconds, memory = said[-1].split()
+    jobs = [line for line in said if line.startswith(("preprocess_shard", "download_source", "total"))]
+    return jobs, float(seconds), int(memory)
 
 
 def test_a_plan_does_not_grow_with_the_number_of_volumes(tmp_path):

@@ -1,8 +1,6 @@
 """One process per job: a job that an interrupted run left behind, and its repetition, must not write the same files at once."""
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import os
 import socket
@@ -11,6 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .locks import locked
+
 PAUSE = 0.5  # seconds between two looks
 PATIENCE = 60.0  # seconds between two lines that tell of waiting
 
@@ -18,8 +18,6 @@ PATIENCE = 60.0  # seconds between two lines that tell of waiting
 @contextlib.contextmanager
 def exclusive(command: Sequence[str], folder: Path = Path(".snakemake")) -> Iterator[None]:
     """Hold the right to run ``command``; wait while another process of this machine, or of the network file system, has it.
-
-    The operating system takes the lock back from a process that ends, however it ends.
 
     Args:
         command: script and arguments, among them the outputs.
@@ -45,18 +43,12 @@ def _acquire(path: Path) -> int:
     told = float("-inf")
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
-        except BlockingIOError:
+        if not locked(descriptor):
             if time.monotonic() - told > PATIENCE:
                 told = time.monotonic()
                 holder = os.pread(descriptor, 200, 0).decode() or "another process"
                 print(f"waiting: {holder} already does this job", file=sys.stderr, flush=True)
             time.sleep(PAUSE)
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
-                raise
-            return descriptor  # this file system knows no locks: Snakemake's own has to do
+        elif path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
         os.close(descriptor)  # also a lock on a file that its last holder has removed

@@ -1,12 +1,9 @@
 """Graphics processors of one machine, dealt out to jobs so that two never meet on one.
 
 Snakemake counts GPUs but does not assign them: without this, every job takes the first. A job holds one lock file per GPU
-for as long as it lives; the operating system lets go of the lock when the job ends, however it ends.
+for as long as it lives.
 """
 
-import contextlib
-import fcntl
-import getpass
 import os
 import re
 import shutil
@@ -18,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import UserError
+from .locks import locked
 
 # Inside an allocation the scheduler deals; its numbers mean nothing outside, so that each allocation has locks of its own.
 ALLOCATIONS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
@@ -42,7 +40,7 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 def slots_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Folder of the lock files: of this machine, this user and, inside an allocation of a scheduler, of the allocation."""
     allocation = next((f"-{name}-{environment[name]}" for name in ALLOCATIONS if environment.get(name)), "")
-    name = re.sub(r"[^\w.-]", "_", f"freetumor-gpus-{getpass.getuser()}{allocation}")
+    name = re.sub(r"[^\w.-]", "_", f"freetumor-gpus-{os.getuid()}{allocation}")
     return Path(environment.get("FREETUMOR_GPU_SLOTS") or Path(tempfile.gettempdir()) / name)
 
 
@@ -85,9 +83,8 @@ def _hold(count: int, gpus: list[str], folder: Path) -> dict[str, int]:
         if len(held) == count:
             break
         descriptor = os.open(folder / (re.sub(r"[^\w.-]", "_", gpu) + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if locked(descriptor):
             held[gpu] = descriptor
-            continue
-        os.close(descriptor)
+        else:
+            os.close(descriptor)
     return held

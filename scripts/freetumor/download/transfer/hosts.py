@@ -1,7 +1,6 @@
 """What belongs to a host: the credentials that only it may see, and the number of files fetched from it at once."""
 
 import contextlib
-import fcntl
 import os
 import re
 import tempfile
@@ -15,6 +14,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_netrc_auth
 
 from freetumor.core.config_downloads import DownloadSettings
+from freetumor.core.locks import locked
 
 TOKENS = {"hub": "HF_TOKEN", "record": "ZENODO_TOKEN", "nbia": "NBIA_TOKEN"}  # endpoint → environment variable
 LOCAL = {"localhost", "127.0.0.1", "::1"}
@@ -87,17 +87,6 @@ def slot(url: str, settings: DownloadSettings, stop: threading.Event) -> Iterato
 
 class Interrupted(Exception):
     """The whole transfer is being given up; this file is left as it is, to be resumed."""
-
-
-def locked(descriptor: int) -> bool:
-    """Try to lock an open file for this process and thread alone; a file system that knows no locks is taken for free."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _origin(url: str) -> tuple[str, str, int]:

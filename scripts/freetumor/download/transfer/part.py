@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from freetumor.core.files import read_json
+from freetumor.core.locks import locked
 
-from .hosts import Interrupted, locked
+from .hosts import Interrupted
 
 PAUSE = 0.1  # seconds between two looks whether another job is done
 

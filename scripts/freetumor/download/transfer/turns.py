@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .hosts import locked
+from freetumor.core.locks import locked
 
 LOCK = ".lock"
 PAUSE = 0.5  # seconds between two looks

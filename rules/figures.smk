@@ -259,7 +259,7 @@ rule plot_privacy:
     params:
         config=CONFIG,
         code=code_hash("plot_privacy.py"),
-        settings=settings("synthesizers", "synthesis.synthesizers"),
+        settings=settings("synthesizers", "synthesis.synthesizers", "recognition.arms"),
     message:
         "Drawing how close painted lesions of {wildcards.study} come to real ones"
     shell:

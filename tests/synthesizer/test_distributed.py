@@ -44,7 +44,7 @@ def test_two_processes_have_the_gradients_and_the_losses_of_one(found, name):
         ("buffers", 1e-2),
     ):  # Adam makes full steps of the rounding errors of a zero gradient
         assert one[part].keys() == two[part].keys()
-        assert one[part] or name == "adversarial"
+        assert one[part] or (name, part) == ("adversarial", "buffers")  # its networks normalize per sample
         for key, value in one[part].items():
             scale = max(float(value.float().abs().max()), least)
             torch.testing.assert_close(two[part][key] / scale, value / scale, rtol=0, atol=5e-3, msg=key)

@@ -1,9 +1,14 @@
 """The workflow on a Slurm cluster, by the profile that users take: the same bytes as on one machine."""
 
+import os
 import subprocess
+import sys
 
 import pytest
+import torch
 
+from tests.conftest import REPOSITORY
+from tests.regions import make_region_fold, region_config
 from tests.workflow.checkout import ENVIRONMENT, Checkout
 from tests.workflow.slurm_cluster import cluster, why_not
 
@@ -27,7 +32,26 @@ def slurm(tmp_path_factory):
         yield environment
 
 
-def test_the_same_bytes_on_a_slurm_cluster_as_on_one_machine(finished, slurm, tmp_path):
+def losses(command, environment, arguments, output):
+    """What the first step of every training records when a command starts it."""
+    environment = environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'scripts'}"}
+    program = "tests/synthesizer/distributed_steps.py"
+    subprocess.run(
+        [*command, program, *map(str, arguments), str(output)], cwd=REPOSITORY, env=environment, check=True, timeout=300
+    )
+    return {name: found["records"][0] for name, found in torch.load(output, weights_only=True).items()}
+
+
+def test_a_cluster_gives_the_bytes_of_one_machine_and_two_of_its_nodes_train_as_one(finished, slurm, fold, tmp_path):
+    arguments = fold, make_region_fold(tmp_path / "regions", region_config())
+    nodes = ["srun", "--nodes", "2", "--ntasks", "2", "--mem", "6000", sys.executable, "scripts/launch.py", "--gpus", "0"]
+    one, two = (
+        losses(command, slurm, arguments, tmp_path / f"{place}.pt") for place, command in enumerate(([sys.executable], nodes))
+    )
+    assert set(one) == set(two) == {"segmentation", "adversarial", "gan"}
+    assert all(two[name] == pytest.approx(one[name], rel=1e-5) for name in one)
+
+    tmp_path = tmp_path / "checkout"
     checkout = Checkout(tmp_path)
     command = [word for word in checkout.command("recognition") if word not in ("--cores", "1")]
     place = command.index("--configfile")

@@ -37,6 +37,7 @@ def plot_privacy(config: Config, distances: str | Path, output: str | Path) -> N
     table = read_table(distances, PRIVACY_DISTANCES)
     names = style.ordered(table.loc[table["kind"] == PAINTED, "synthesizer"], [*config.banks, *config.synthesizers])
     numbers = privacy_numbers(table, names)
+    colors = style.synthesizer_colors(names, config.compared)
     with style.styled():
         figure = style.new_figure(style.DOUBLE, 40 * max(1, len(names)) + 8)
         grid = figure.subplots(max(1, len(names)), len(MEASURES), squeeze=False, sharex="col")
@@ -45,10 +46,9 @@ def plot_privacy(config: Config, distances: str | Path, output: str | Path) -> N
                 axes.set_axis_off()
             style.say_empty(grid[0, 0], "no painted lesion was compared")
         for row, name in enumerate(names):
-            color = style.CYCLE[row % len(style.CYCLE)]
             for axes, (measure, label) in zip(grid[row], MEASURES.items(), strict=True):
                 here = numbers[(numbers["synthesizer"] == name) & (numbers["measure"] == measure)]
-                _draw_panel(axes, here, color)
+                _draw_panel(axes, here, colors[name])
                 axes.set_xlabel(label if row == len(names) - 1 else "")
             limit = table.loc[(table["kind"] == PAINTED) & (table["synthesizer"] == name), "limit"].dropna()
             if len(limit):

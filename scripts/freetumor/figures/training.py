@@ -29,7 +29,7 @@ CURVES = {
     "loss_autoencoder": "autoencoder loss",
     "reconstruction_hu": "reconstruction error (HU)",
     "loss_denoiser": "denoiser loss",
-    "level_error_hu": "error of painted means (HU)",
+    "level_error_hu": "error of means (HU)",
     "real_found_real": "real ones found real",
     "synthetic_found_real": "synthetic ones found real",
     "found": "found by the segmenter",
@@ -175,14 +175,14 @@ def _line(axes: "Axes", steps: np.ndarray, values: np.ndarray, **look: object) -
 
 
 def _colors(config: Config, names: Sequence[str], role: str) -> dict[str, str]:
-    """Recognizers have the color of their arm; synthesizers have colors of their own; the segmenter is dark."""
+    """Recognizers have the color of their arm, synthesizers that of the arm of their name; the segmenter is dark."""
     if role == "recognizer":
         arms = style.arm_colors(config.recognition.arms)
         return {name: arms.get(name, style.FAINT) for name in style.ordered(names, arms)}
     if role == "segmenter":
         return dict.fromkeys(sorted(names), style.INK)
     everyone = [name for name, synthesizer in config.synthesizers.items() if synthesizer.trained]
-    colors = {name: style.CYCLE[(index + 2) % len(style.CYCLE)] for index, name in enumerate(everyone)}
+    colors = style.synthesizer_colors(everyone, config.compared)
     return {name: colors.get(name, style.FAINT) for name in style.ordered(names, colors)}
 
 

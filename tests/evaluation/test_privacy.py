@@ -102,6 +102,25 @@ def test_lesions_that_hardly_overlap_and_featureless_ones_are_no_copies():
     assert np.isnan(best).all() and np.isnan(outstanding).all()
 
 
+def waves(weights, rng):
+    """Thumbnails (n, 12, 12, 12) of waves along z, of the wavelengths that are weighted (n, waves), in noise."""
+    height = (np.arange(SIDE) + 0.5) / SIDE * np.pi
+    texture = np.sqrt(2) * np.asarray(weights) @ np.cos(np.arange(1, 11)[:, None] * height)
+    return (texture[:, :, None, None] + rng.normal(size=(len(texture), SIDE, SIDE, SIDE))).astype(np.float32)
+
+
+def test_who_resembles_everybody_was_not_copied():
+    """A real lesion of all waves: found in those of two if no other real one has waves, not if all have."""
+    rng = generator("hub")
+    hub, mine = waves(2 * np.ones((1, 10)), rng), waves(np.eye(10) + np.roll(np.eye(10), 1, axis=0), rng)
+    waveless, waved = waves(np.zeros((20, 10)), rng), waves(3 * rng.normal(size=(20, 10)), rng)
+    for others, accused in ((waveless, True), (waved, False)):
+        outstanding = alignment(mine, np.concatenate([hub, others]))[1][:, 0]
+        assert ((outstanding > threshold(20)) == accused).all()
+    copy = hub + rng.normal(scale=0.3, size=hub.shape).astype(np.float32)
+    assert alignment(copy, np.concatenate([hub, waved]))[1][0, 0] > threshold(20)
+
+
 def test_the_threshold_is_stricter_the_more_lesions_are_compared():
     assert threshold(10) < threshold(1000)
     assert stats.norm.sf(threshold(10)) * 10 * 16 == pytest.approx(1e-5)

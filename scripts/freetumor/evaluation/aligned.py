@@ -7,7 +7,7 @@ because a dark core or a soft border is what all lesions share. Outside the lesi
 Two thumbnails are compared in 16 ways: mirrored along each axis, and exchanged in plane, as augmentations and transplants do.
 Correlations of unrelated lesions spread more the smaller and the smoother the lesions are. So a correlation is judged against
 those that the same lesion has with all real lesions in all ways, as a number of their standard deviations (of its Fisher
-transform). Shifts and turns by other angles are not searched: a copy that is moved by more than about a voxel hides from this
+transform), and likewise against those that the real lesion has with the other real ones: a large smooth lesion resembles many. Shifts and turns by other angles are not searched: a copy that is moved by more than about a voxel hides from this
 test, though not from distances of features.
 """
 
@@ -82,28 +82,46 @@ def alignment(cubes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.nda
 
     Returns:
         Of the best way of each pair (n, m): the correlation, and how many standard deviations it lies above the usual
-        correlation of the same lesion; NaN if fewer than 64 correlations tell what is usual.
+        correlation of the lesion, or of the real one with the other real ones, whichever is less; NaN if fewer than 64
+        correlations tell what is usual for the lesion.
     """
     best, outstanding = (np.full((len(cubes), len(others)), np.nan) for _ in range(2))
+    theirs = _usual_of_each(others) if len(cubes) else None
     for start in range(0, len(cubes), CHUNK):
-        part = slice(start, start + CHUNK)
-        found, scaled = correlations(cubes[part], others)
-        compared = np.where(scaled == 0, np.nan, scaled).reshape(len(scaled), -1)
-        known = np.isfinite(compared).sum(axis=1) >= FEWEST_WAYS
-        if not known.any():
-            continue
-        middle = np.nanmedian(compared[known], axis=1, keepdims=True)
-        usual = SPREAD * np.nanmedian(np.abs(compared[known] - middle), axis=1, keepdims=True)
-        rows = start + np.flatnonzero(known)
-        ways = scaled[known].argmax(axis=2)[..., None]
+        found, scaled = correlations(cubes[start : start + CHUNK], others)
+        middle, spread = _usual(scaled)
+        known = np.isfinite(middle[:, 0])
+        rows, ways = start + np.flatnonzero(known), scaled[known].argmax(axis=2)[..., None]
+        height = np.take_along_axis(scaled[known], ways, axis=2)[..., 0]
         best[rows] = np.take_along_axis(found[known], ways, axis=2)[..., 0]
-        outstanding[rows] = (np.take_along_axis(scaled[known], ways, axis=2)[..., 0] - middle) / usual
+        outstanding[rows] = np.fmin((height - middle[known]) / spread[known], (height - theirs[0]) / theirs[1])
     return best, outstanding
 
 
 def threshold(known: int) -> float:
     """Standard deviations above which a lesion is a copy of one of ``known`` others: :data:`LEVEL` in all ways together."""
     return float(stats.norm.isf(LEVEL / (max(known, 1) * len(WAYS))))
+
+
+def _usual(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and spread of the correlations (n, m, 16) of each lesion, both (n, 1); NaN where fewer than 64 are known."""
+    flat = np.where(scaled == 0, np.nan, scaled).reshape(len(scaled), -1)
+    known = np.isfinite(flat).sum(axis=1) >= FEWEST_WAYS
+    middle, spread = (np.full((len(flat), 1), np.nan) for _ in range(2))
+    if known.any():
+        middle[known] = np.nanmedian(flat[known], axis=1, keepdims=True)
+        spread[known] = SPREAD * np.nanmedian(np.abs(flat[known] - middle[known]), axis=1, keepdims=True)
+    return middle, spread
+
+
+def _usual_of_each(cubes: np.ndarray) -> np.ndarray:
+    """Middle and spread of the correlations of each thumbnail (m, ...) with all others: (2, m)."""
+    parts = []
+    for start in range(0, len(cubes), CHUNK):
+        _, scaled = correlations(cubes[start : start + CHUNK], cubes)
+        scaled[np.arange(len(scaled)), start + np.arange(len(scaled))] = 0
+        parts.append(np.concatenate(_usual(scaled), axis=1))
+    return np.concatenate(parts).T
 
 
 def _split(cubes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

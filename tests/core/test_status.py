@@ -53,7 +53,7 @@ def test_jobs_are_counted_by_rule_and_a_repeated_job_has_not_failed(folder):
 
 def test_what_is_left_takes_as_long_as_what_was_done(folder):
     run = read_run(folder / "log" / "1.snakemake.log")
-    seconds = seconds_by_rule([folder / "results" / "mine"])
+    seconds = seconds_by_rule(folder / "results" / "mine")
     assert hours_left(run, seconds) == (pytest.approx(3 * 1.0), [])
     assert hours_left(run, {}) == (0, ["train_recognizer"])
 

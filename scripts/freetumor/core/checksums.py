@@ -13,7 +13,9 @@ from .provenance import git_commit, installed_versions
 
 NAME = "checksums.json"
 # What differs between two runs by nature: times, durations, machines, and what a job needs only while it works.
-DIFFERS = re.compile(r"(^|/)(logs|benchmarks|checkpoints)/|\.log$|provenance\.json$|(^|/)\.|^checksums\.json$")
+DIFFERS = re.compile(
+    r"(^|/)(logs|benchmarks|checkpoints)/|\.log$|provenance\.json$|(^|/)\.|^(checksums\.json|costs\.(csv|html))$"
+)
 
 
 def results_of(folder: Path) -> Iterator[str]:

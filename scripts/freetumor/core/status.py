@@ -1,13 +1,12 @@
 """How far a run has come: jobs by rule, read from Snakemake's log, and hours, read from the benchmarks of finished jobs."""
 
-import csv
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .costs import job_costs
 from .progress import format_duration
 from .runs import Driver
 
@@ -56,12 +55,11 @@ def read_run(log: Path) -> Run:
     return run
 
 
-def seconds_by_rule(folders: Sequence[Path]) -> dict[str, list[float]]:
-    """Seconds of each finished job, by rule, from the benchmark tables of a study (``benchmarks/<rule>/<job>.tsv``)."""
+def seconds_by_rule(study: Path) -> dict[str, list[float]]:
+    """Seconds of each finished job of a study, by rule."""
     found: dict[str, list[float]] = {}
-    for path in sorted(path for folder in folders for path in folder.glob("benchmarks/*/*.tsv")):
-        with path.open(encoding="utf-8", newline="") as stream:
-            found.setdefault(path.parent.name, []).extend(float(row["s"]) for row in csv.DictReader(stream, delimiter="\t"))
+    for cost in job_costs(study):
+        found.setdefault(cost.rule, []).append(cost.seconds)
     return found
 
 
@@ -104,7 +102,7 @@ def describe(study: str, results: Path, logs: Path, driver: Driver | None) -> st
     total, done = sum(run.planned.values()), sum(run.finished.values())
     lines = [f"{study} {state}: {done} of {total} jobs of the last run are done, {sum(run.failed.values())} failed"]
     lines += _jobs(run)
-    seconds = seconds_by_rule([folder])
+    seconds = seconds_by_rule(folder)
     used = sum(map(sum, seconds.values()))
     left, unknown = hours_left(run, seconds)
     lines.append(f"used: {format_duration(used)} of all jobs that left a benchmark, in all runs of the study")

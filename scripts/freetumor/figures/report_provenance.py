@@ -19,6 +19,7 @@ SAME_AGAIN = (
     "Paths of local data are left out of it. Tables and figures come out byte for byte the same on the same kind of device "
     "with the same number of torch threads."
 )
+COSTS = "costs.html"
 CHANGED = "Networks were trained with changes to the code that no commit holds: this state of the code cannot be fetched again."
 
 
@@ -52,6 +53,7 @@ def provenance_section(config: Config, paths: Sequence[str | Path], cards: str |
             parts.append(element("p", element("em", CHANGED)))
     else:
         parts.append(element("p", "No provenance files were given to this report."))
+    parts.append(element("p", "What each job took, a finished run writes beside this page, as ", element("code", COSTS), "."))
     return section("Provenance", *parts, *([_networks(cards)] if cards else []))
 
 

@@ -1,0 +1,111 @@
+"""What each job of a study took: time and memory from its benchmark, work and rate from its log, the GPU from its provenance.
+
+A job that was interrupted counts with its last attempt. All of it is measured, so it differs between runs.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from .files import read_json, write_text
+
+FINISHED = re.compile(r": (\d+)/\1 (\S+), ([\d.e+-]+) \2/s, finished in")
+SHARD = ".benchmark.tsv"  # of jobs that studies share: beside the shards of a source
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """What a job took; a number is None where it was not measured.
+
+    Attributes:
+        rule: its rule.
+        job: what tells it from others of its rule; empty if there is one.
+        seconds: from its start to its end.
+        cpu_seconds: of all its processes.
+        memory_mb: the most that its processes held at once.
+        items: what it worked through, for example steps.
+        unit: what these are; empty if its log does not count.
+        rate: items per second; imports and what is read beforehand are left out.
+        gpu: name of the device; empty on a CPU.
+        gpu_memory_mb: the most that torch held there.
+    """
+
+    rule: str
+    job: str
+    seconds: float
+    cpu_seconds: float | None
+    memory_mb: float | None
+    items: int | None = None
+    unit: str = ""
+    rate: float | None = None
+    gpu: str = ""
+    gpu_memory_mb: float | None = None
+
+
+def job_costs(study: Path, volumes: Iterable[Path] = ()) -> list[JobCost]:
+    """Costs of all jobs that left a benchmark, by rule and name.
+
+    Args:
+        study: results of the study.
+        volumes: folders of the preprocessed sources that it uses; their shards were paid by whichever study came first.
+    """
+    machines = _machines(study)
+    found = []
+    for path in (study / "benchmarks").rglob("*.tsv"):
+        inside = path.relative_to(study / "benchmarks")
+        rule, job = inside.parts[0].removesuffix(".tsv"), inside.stem if len(inside.parts) > 1 else ""
+        log = study / "logs" / inside.with_suffix(".log")
+        found.append(JobCost(rule, job, **_benchmark(path), **_work(log), **machines.get((rule, job), {})))
+    for folder in volumes:
+        source = f"{folder.parent.name}-{folder.name}"
+        for path in folder.glob(f"shards/*{SHARD}"):
+            number = path.name.removesuffix(SHARD)
+            log = path.with_name(f"{number}.log")
+            found.append(JobCost("preprocess_shard", f"{source}-{number}", **_benchmark(path), **_work(log)))
+    return sorted(found, key=lambda cost: (cost.rule, cost.job))
+
+
+def write_costs(costs: Iterable[JobCost], path: Path) -> None:
+    """Write a table with the attributes of :class:`JobCost` as columns; what was not measured is empty."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(field.name for field in fields(JobCost))
+    writer.writerows(astuple(cost) for cost in costs)
+    write_text(path, table.getvalue())
+
+
+def _benchmark(path: Path) -> dict[str, Any]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        row = list(csv.DictReader(stream, delimiter="\t"))[-1]
+    return {"seconds": float(row["s"]), "cpu_seconds": _number(row, "cpu_time"), "memory_mb": _number(row, "max_rss")}
+
+
+def _number(row: Mapping[str, str], name: str) -> float | None:
+    try:
+        return float(row[name])
+    except (KeyError, ValueError):  # a job too short to be sampled
+        return None
+
+
+def _work(log: Path) -> dict[str, Any]:
+    """The last thing that a log counts to its end."""
+    try:
+        found = FINISHED.findall(log.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return {}
+    return {"items": int(found[-1][0]), "unit": found[-1][1], "rate": float(found[-1][2])} if found else {}
+
+
+def _machines(study: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """GPU and its memory of the trainings, by rule and job."""
+    found = {}
+    for path in study.rglob("provenance.json"):
+        facts = read_json(path)
+        parts = [part for part in path.relative_to(study).parts[:-1] if part not in ("recognition", "synthesizer", "segmenter")]
+        rule = Path(facts["command"][0]).stem
+        found[rule, "-".join(parts)] = {"gpu": facts.get("gpu", ""), "gpu_memory_mb": facts.get("gpu_peak_mib")}
+    return found

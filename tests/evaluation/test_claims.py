@@ -29,7 +29,7 @@ from freetumor.evaluation.classification import CLASSIFICATION, CONFUSION, analy
 from freetumor.evaluation.comparisons import analyze
 from tests.classification import CATEGORIES, classification_config, merged_scores
 from tests.conftest import REPOSITORY
-from tests.figures.conftest import make_config
+from tests.figures.made_config import make_config
 
 FILES = sorted((REPOSITORY / "studies" / "claims").glob("*.csv"))
 FRIDADAR = REPOSITORY / "studies" / "claims" / "fridadar2018.csv"

@@ -12,7 +12,8 @@ from freetumor.evaluation.sheets.archive import Sheet, read_sheet, write_sheet
 from freetumor.evaluation.sheets.slices import locate
 from freetumor.evaluation.sheets.tables import FAILURE_PICTURES, FAILURE_SHEET
 from freetumor.preprocessing.store import open_array
-from tests.figures.conftest import Study, make_study
+from tests.figures.made_config import Study
+from tests.figures.made_study import make_study
 
 NAMES = Schema("names", {"name": TEXT})
 

@@ -13,7 +13,7 @@ from freetumor.core.tables import CASES, FOLD_CASES, HISTORY, QUARANTINE, SUMMAR
 from freetumor.figures.cards import CARDS, build_cards, group_weights
 from freetumor.figures.data_sheet import data_sheet, statement
 from freetumor.figures.markdown import cell, grid
-from tests.figures.conftest import make_config
+from tests.figures.made_config import make_config
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from freetumor.figures.page import page
 from tests.classification import classification_config
 from tests.conftest import REPOSITORY as ROOT
 from tests.docs.test_docs import anchors
-from tests.figures.conftest import make_config
+from tests.figures.made_config import make_config
 
 PATH = ROOT / "docs" / "reporting" / "claim2024.yaml"
 STUDIES = {

@@ -29,7 +29,7 @@ from freetumor.figures.trainings import plot_seeds
 from freetumor.preprocessing.store import write_array
 from tests.classification import CATEGORIES, GAINS, classification_config, merged_scores
 from tests.conftest import REPOSITORY
-from tests.figures.conftest import Study
+from tests.figures.made_config import Study
 from tests.figures.test_report import Page
 from tests.regions import CONTEXT, FIT, make_region
 

@@ -19,7 +19,7 @@ from freetumor.figures.differences import paired_differences
 from freetumor.figures.flow import participant_flow
 from freetumor.figures.fragments import read_caption
 from freetumor.figures.training import Run, mean_curve, parse_run, plot_training, smooth
-from tests.figures.conftest import INPUTS, Study
+from tests.figures.made_config import INPUTS, Study
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

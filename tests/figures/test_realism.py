@@ -12,7 +12,7 @@ from freetumor.evaluation.realism import NOT_ENOUGH, PROFILES, REALISM
 from freetumor.figures import style
 from freetumor.figures.captions import Facts, caption
 from freetumor.figures.realism import plot_realism
-from tests.figures.conftest import make_config
+from tests.figures.made_config import make_config
 
 ORGANS, NAMES = ("liver", "pancreas"), ("constant_contrast", "freetumor", "published")
 

@@ -12,7 +12,7 @@ import pytest
 from freetumor.core import settings
 from freetumor.figures.fragments import FACTS, Caption, read_caption, write_caption
 from tests.conftest import REPOSITORY
-from tests.figures.conftest import INPUTS
+from tests.figures.made_config import INPUTS
 
 # Runs all plots as a person would, one script after the other, then says which modules it took.
 CODE = """

@@ -19,7 +19,7 @@ from freetumor.figures.page import SCRIPT, STYLE
 from freetumor.figures.report import build_report
 from freetumor.figures.report_provenance import without_local_paths
 from freetumor.figures.sizes import plot_sizes
-from tests.figures.conftest import make_config
+from tests.figures.made_config import make_config
 
 PARTS = {"style": STYLE, "script": SCRIPT}
 HOSTILE = "<script>alert(1)</script> \"'& <img src=x onerror=alert(1)> https://evil.example"

@@ -8,7 +8,7 @@ import pytest
 from freetumor.core.errors import UserError
 from freetumor.figures.report_claims import number, quantity_name
 from freetumor.figures.report_tables import frame_table, read_any, tables_sections
-from tests.figures.conftest import make_config
+from tests.figures.made_config import make_config
 
 
 def write(folder, name, rows):

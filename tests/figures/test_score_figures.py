@@ -13,7 +13,7 @@ from freetumor.figures.flow_chart import flow_numbers
 from freetumor.figures.privacy import privacy_numbers
 from freetumor.figures.scaling import plot_scaling, scaling_numbers
 from freetumor.figures.trainings import training_numbers
-from tests.figures.conftest import ARMS, make_config
+from tests.figures.made_config import ARMS, make_config
 
 
 def score(case="a", arm="real", seed=1, value=0.5, **changes):

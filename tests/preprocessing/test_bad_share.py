@@ -1,5 +1,6 @@
 """Bad volumes in a large source: few are a row each and change nothing else, too many end the job with exit code 3."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ from freetumor.preprocessing.volumes import preprocess_shard
 from tests.conftest import REPOSITORY
 from tests.preprocessing.samples import make_ct, raw_case, study, write_cases, write_nifti
 
-CASES = 120
+CASES = int(os.environ.get("FREETUMOR_BAD_SHARE_CASES", "120"))
+MANY = round(0.17 * CASES)
 CHECKS = {"max_quarantined": 0.1, "tolerated_refusals": 4}
 
 
@@ -42,33 +44,33 @@ def with_bad(pool, folder, count):
             content = image.read_bytes()
             image = folder / f"{number}.nii"
             image.write_bytes(content[: len(content) // 2])
-        rows.append(raw_case(f"case-{number:03d}", image, pool / "label.nii"))
-    return write_cases(folder / "cases.csv", rows), {f"case-{number:03d}" for number in bad}
+        rows.append(raw_case(f"case-{number:05d}", image, pool / "label.nii"))
+    return write_cases(folder / "cases.csv", rows), {f"case-{number:05d}" for number in bad}
 
 
-def prepare(cases, folder, work):
+def prepare(cases, folder):
     outputs = folder / "volumes.parquet", folder / "quarantine.tsv"
-    preprocess_shard(study(checks=CHECKS), "own", cases, 0, *outputs, work)
+    preprocess_shard(study(checks=CHECKS), "own", cases, 0, *outputs, folder / "work")
     volumes = read_table(outputs[0], VOLUMES).set_index("case_id")
     return volumes, read_table(outputs[1], QUARANTINE)
 
 
 def test_few_bad_volumes_are_quarantined_and_nothing_else_changes(pool, tmp_path):
-    work = tmp_path / "work"
-    clean, refused = prepare(with_bad(pool, tmp_path / "clean", 0)[0], tmp_path / "clean", work)
+    clean, refused = prepare(with_bad(pool, tmp_path / "clean", 0)[0], tmp_path / "clean")
     assert (len(clean), len(refused)) == (CASES, 0)
-    for count in (1, 3):
+    for count in (1, CASES // 40 if CASES < 1000 else 10):
         cases, bad = with_bad(pool, tmp_path / str(count), count)
-        volumes, refused = prepare(cases, tmp_path / str(count), work)
+        volumes, refused = prepare(cases, tmp_path / str(count))
         assert set(refused["case_id"]) == bad
         assert set(refused["code"]) == {"payload_length"}
         assert volumes.equals(clean.drop(sorted(bad)))
 
-    cases, bad = with_bad(pool, tmp_path / "many", 21)  # 17 %
+    cases, bad = with_bad(pool, tmp_path / "many", MANY)
     with pytest.raises(
-        TooManyRefused, match=r"own: 21 refused \(21 payload_length\) of 120 cases, checks.max_quarantined allows 10%"
+        TooManyRefused,
+        match=rf"own: {MANY} refused \({MANY} payload_length\) of {CASES} cases, checks.max_quarantined allows 10%",
     ):
-        prepare(cases, tmp_path / "many", work)
+        prepare(cases, tmp_path / "many")
     assert set(read_table(tmp_path / "many" / "quarantine.tsv", QUARANTINE)["case_id"]) == bad
 
     config = tmp_path / "config.yaml"
@@ -76,11 +78,11 @@ def test_few_bad_volumes_are_quarantined_and_nothing_else_changes(pool, tmp_path
     command = [sys.executable, "scripts/preprocess_shard.py", "--config", str(config), "--source", "own", "--cases", str(cases)]
     outputs = ["--quarantine", str(tmp_path / "q.tsv"), "--output", str(tmp_path / "v.parquet")]
     done = subprocess.run(
-        [*command, "--shard", "0", "--workers", "1", "--work", str(work), *outputs],
+        [*command, "--shard", "0", "--workers", "1", "--work", str(tmp_path / "many" / "work"), *outputs],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 3
-    assert "21 payload_length" in done.stderr.splitlines()[-1]
+    assert f"{MANY} payload_length" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "v.parquet").exists()

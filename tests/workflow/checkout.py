@@ -15,7 +15,7 @@ SNAKEMAKE = (sys.executable, "-m", "snakemake")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # What differs between two runs by nature: times, durations, machines, and what a killed job left unfinished.
 DIFFERS = re.compile(
-    r"(^|/)(logs|benchmarks)/|\.log$|checksums\.json$|download\.tsv$|\.benchmark\.tsv$|provenance\.json$|(^|/)\.[^/]*$|/checkpoints/"
+    r"(^|/)(logs|benchmarks)/|\.log$|checksums\.json$|costs\.(csv|html)$|download\.tsv$|\.benchmark\.tsv$|provenance\.json$|(^|/)\.[^/]*$|/checkpoints/"
 )
 
 TINY = """

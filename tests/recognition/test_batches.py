@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
 from freetumor.core.tables import FOLD_CASES, MANIFEST, read_table, write_table
 from freetumor.recognition.batches import ArmBatches, BankLesions, OnlineLesions
@@ -125,9 +124,15 @@ def test_lesions_on_other_parents_are_not_used(study, fold, bank):
     assert drawn == {case.case_id for case in chosen}
 
 
-def test_a_bank_without_accepted_lesions_is_a_user_error(study, fold, bank, tmp_path):
+def test_of_a_bank_without_accepted_lesions_canvases_are_shown_and_the_log_says_so(study, fold, bank, tmp_path, capsys):
     rows = read_table(bank, MANIFEST)
     write_table(rows.assign(outcome="refused"), tmp_path / "manifest.parquet", MANIFEST)
     canvases = open_cases(read_table(fold, FOLD_CASES), study, "train")
-    with pytest.raises(UserError, match=r"manifest\.parquet: the bank holds no accepted lesion"):
-        BankLesions(tmp_path / "manifest.parquet", canvases, study)
+    lesions = BankLesions(tmp_path / "manifest.parquet", canvases, study)
+    assert "manifest.parquet: no lesion was accepted" in capsys.readouterr().err
+    parents = {case.case_id: case for case in canvases}
+    for index in range(5):
+        patch = lesions.sample(generator("canvas", index), generator("lesion", index))
+        parent = parents[patch.case_id].patch(patch.corner, study.working.patch)
+        assert np.array_equal(patch.image, parent.image)
+        assert np.array_equal(patch.label, parent.label)

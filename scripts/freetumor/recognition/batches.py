@@ -5,6 +5,7 @@ every other arm with the same fold and seed.
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import numpy as np
 from torch import Tensor
 
 from freetumor.core.config import Arm, Config
-from freetumor.core.errors import UserError
 from freetumor.core.labels import tumor_code
 from freetumor.core.seeding import generator
 from freetumor.synthesis.bank import Lesion, accepted_rows, apply_lesion, crop_lesion, read_lesion
@@ -32,9 +32,7 @@ class OnlineLesions:
     def sample(self, canvas: np.random.Generator, lesion: np.random.Generator) -> Patch:
         """A patch with a painted lesion in its middle half; an organ as it is if the synthesizer refused."""
         size, spread = self.config.working.patch, canvas.random(3)
-        case = self.canvases[canvas.integers(len(self.canvases))]
-        organ = case.organs[canvas.integers(len(case.organs))]
-        center = case.random_site(organ, canvas)
+        case, organ, center = _healthy_site(self.canvases, canvas)
         request = Request(self.config.organs.index(organ), canvas, lesion)
         made = self.synthesizer.make_many(case, [request])[0]
         if not made.accepted:
@@ -45,6 +43,9 @@ class OnlineLesions:
 
 class BankLesions:
     """Takes lesions from the bank and applies them to their parents.
+
+    If the gate accepted none, patches show organs as they are, as they do when a lesion is refused while training; the log
+    says so.
 
     Args:
         manifest: the bank.
@@ -59,11 +60,14 @@ class BankLesions:
         rows = accepted_rows(manifest, canvases)
         self.rows = rows if variants is None else rows[rows["draw"] < variants].reset_index(drop=True)
         if not len(self.rows):
-            raise UserError(f"{manifest}: the bank holds no accepted lesion to train on")
+            print(f"WARNING: {manifest}: no lesion was accepted; organs are shown as they are", file=sys.stderr, flush=True)
 
     def sample(self, canvas: np.random.Generator, lesion: np.random.Generator) -> Patch:
-        """A patch of a parent with a lesion of the bank in its middle half."""
+        """A patch of a parent with a lesion of the bank in its middle half, if there is one."""
         size, spread = self.config.working.patch, canvas.random(3)
+        if not len(self.rows):
+            case, _, center = _healthy_site([case for case in self.canvases.values() if case.organs], canvas)
+            return case.patch(_corner(center, size, spread), size)
         row = self.rows.iloc[int(canvas.integers(len(self.rows)))]
         item = read_lesion(self.manifest, row)
         center = np.rint(json.loads(row["center"])).astype(int)
@@ -86,6 +90,13 @@ def show_lesion(
     patch = case.patch(_corner(center, size, spread), size)
     apply_lesion(lesion, patch.image, patch.label, tumor_code(organ), patch.corner)
     return patch
+
+
+def _healthy_site(canvases: Sequence[Case], rng: np.random.Generator) -> tuple[Case, str, np.ndarray]:
+    """A case, one of its organs, and a voxel of it."""
+    case = canvases[rng.integers(len(canvases))]
+    organ = case.organs[rng.integers(len(case.organs))]
+    return case, organ, case.random_site(organ, rng)
 
 
 def _corner(center: Sequence[int], size: Sequence[int], spread: np.ndarray) -> tuple[int, int, int]:

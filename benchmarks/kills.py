@@ -21,7 +21,8 @@ from collections import Counter
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-EARLIEST, LATEST = 2.5, 16.0  # seconds from the start of a driver to its end
+LATEST = 7.0  # seconds from the start of the first job to the kill
+EARLY, PLANNING = 8, 3.0  # every eighth kill comes in the first seconds of the driver, while it plans
 POWER, DRIVER, JOB = "power cut", "driver", "job"
 PATIENCE = 120.0  # seconds in which jobs whose driver is gone must end
 
@@ -53,8 +54,14 @@ class Killer:
                 stderr=log,
                 start_new_session=True,
             )
+        if self.rng.randrange(EARLY):
+            while driver.poll() is None and not any(self._jobs().values()):
+                time.sleep(0.05)
+            moment = self.rng.uniform(0, LATEST)
+        else:
+            moment = self.rng.uniform(0, PLANNING)
         try:
-            status = driver.wait(timeout=self.rng.uniform(EARLIEST, LATEST))
+            status = driver.wait(timeout=moment)
         except subprocess.TimeoutExpired:
             return self._kill(driver, victim)
         if status != 0:
@@ -129,7 +136,7 @@ def main() -> None:
         progress = Progress("kills", args.kills, "kill", interval=30)
         while progress.done < args.kills or killer.compared == 0 or any((killer.checkout.folder / "results").glob("*")):
             if progress.done < args.kills:
-                progress.advance(killer.round((POWER, DRIVER, JOB)[progress.done % 3]), f"{killer.compared} runs compared")
+                progress.advance(int(killer.round((POWER, DRIVER, JOB)[progress.done % 3])), f"{killer.compared} runs compared")
             else:
                 killer.checkout.run(cores=2)
                 killer.compare()

@@ -43,6 +43,7 @@ def plot_gate(config: Config, table: str | Path, output: str | Path) -> None:
             style.title(axes, letter, axes.get_title(loc="left"))
         for axes in panels[:-1].flat:
             axes.set_xlabel("")
+        _explain_lines(panels[:, 3])
         if names:
             _legend(figure)
         draws = count(int(numbers.loc[numbers["panel"] == "size", "draws"].sum()), "draw")
@@ -99,8 +100,17 @@ def _draw_thresholds(
     if in_use is not None:
         axes.axvline(in_use["threshold"].iloc[0], color=style.INK, linewidth=0.9, linestyle=(0, (3, 2)))
     axes.set(xlim=(0, 1), xticks=(0, 0.5, 1), ylim=(0, 100), xlabel="threshold of the main score", ylabel="kept (% of judged)")
-    axes.legend(loc="best", labelspacing=0.25, handlelength=1)
     return None
+
+
+def _explain_lines(panels: Iterable["Axes"]) -> None:
+    """A legend of size classes where they are not those of the panel above."""
+    explained: list[str] = []
+    for axes in panels:
+        _, labels = axes.get_legend_handles_labels()
+        if labels and labels != explained:
+            axes.legend(loc="best", labelspacing=0.25, handlelength=1)
+            explained = labels
 
 
 def _legend(figure: object) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 MOST_COLUMNS = 6
+LETTERS = 125  # of titles in a row
+KEYS = 6  # entries in a row of the legend
 DISTRIBUTIONS = {  # measure: title, label of the axis
     "diameter_mm": ("size", "diameter (mm)"),
     "contrast_hu": ("contrast", "lesion − ring (HU)"),
@@ -49,7 +51,7 @@ def plot_realism(config: Config, realism: str | Path, profiles: str | Path, outp
     organs = style.ordered(numbers["organ"], config.organs)
     organs = [organ for organ in organs if numbers.loc[numbers["organ"] == organ, "n_real"].any()] or organs
     colors = style.synthesizer_colors(names, config.compared)
-    lines_per_organ = -(-max(1, len(names)) // MOST_COLUMNS)
+    lines_per_organ = -(-max(1, len(names)) // _most_columns(names, organs))
     columns = -(-max(1, len(names)) // lines_per_organ)
     groups = len(organs) * max(1, len(names))
     heights = [
@@ -57,9 +59,10 @@ def plot_realism(config: Config, realism: str | Path, profiles: str | Path, outp
         len(organs) * (HEAD_MM + ROW_MM * len(names)),
         HEAD_MM + ROW_MM * groups,
     ]
+    key = KEY_MM * -(-(len(names) + 2) // KEYS)
     with style.styled():
-        figure = style.new_figure(style.DOUBLE, sum(heights) + KEY_MM)
-        parts = figure.subfigures(4, 1, height_ratios=[*heights, KEY_MM])
+        figure = style.new_figure(style.DOUBLE, sum(heights) + key)
+        parts = figure.subfigures(4, 1, height_ratios=[*heights, key])
         panels = parts[0].subplots(max(1, len(organs)) * lines_per_organ, columns, squeeze=False, sharex=True)
         _draw_profiles(panels, numbers, lines, organs, names, colors)
         _draw_distributions(parts[1], numbers, organs, names, colors)
@@ -75,6 +78,12 @@ def realism_numbers(numbers: "pd.DataFrame", profiles: "pd.DataFrame") -> "pd.Da
 
     profiles = profiles.assign(measure="profile_hu", statistic="mean", note="")
     return pd.concat([numbers, profiles], ignore_index=True)
+
+
+def _most_columns(names: Sequence[str], organs: Sequence[str]) -> int:
+    """Profiles side by side whose titles do not touch."""
+    longest = max((len(f"{name}, {organ}") for name in names for organ in organs), default=1)
+    return min(MOST_COLUMNS, max(1, LETTERS // longest))
 
 
 def _counts(numbers: "pd.DataFrame") -> str:
@@ -272,4 +281,4 @@ def _legend(part: "SubFigure | Figure", names: Sequence[str], colors: dict[str, 
 
     handles = [dot(style.BASELINE, "real"), *(dot(colors[name], style.readable(name)) for name in names)]
     handles.append(dot(style.MUTED, "control: the ring around the lesion", "white"))
-    part.legend(handles=handles, loc="center", ncols=len(handles))
+    part.legend(handles=handles, loc="center", ncols=min(KEYS, len(handles)))

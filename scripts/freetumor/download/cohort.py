@@ -1,15 +1,15 @@
 """Files of an analytic cohort: made case by case in as many processes as wanted, and kept if they are there unchanged."""
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from freetumor.core.code import closure
 from freetumor.core.files import atomic, read_json, sha256_file, sha256_json, write_json
 from freetumor.core.progress import Progress
+from freetumor.core.workers import process_pool
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _run(
     if workers <= 1:
         yield from ((case_id, _make_files(task, folder, case_id, keys[case_id])) for case_id, task in tasks.items())
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with process_pool(workers) as pool:
         waiting = {pool.submit(_make_files, task, folder, name, keys[name]): name for name, task in tasks.items()}
         yield from ((waiting[future], future.result()) for future in as_completed(waiting))
 

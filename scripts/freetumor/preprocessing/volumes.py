@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from freetumor.core.errors import DiskFull, TooManyRefused, UserError
 from freetumor.core.progress import Progress
 from freetumor.core.seeding import shard_of
 from freetumor.core.tables import QUARANTINE, RAW_CASES, VOLUMES, make_table, read_table, write_table
+from freetumor.core.workers import process_pool
 from freetumor.preprocessing.case import ARRAYS, prepare_case
 from freetumor.preprocessing.organ_labels import add_organ_labels
 from freetumor.preprocessing.quarantine import CaseRefused, quarantine_row
@@ -137,7 +137,7 @@ def _run(raws: list[dict[str, Any]], recipe: Recipe, work: Path, workers: int) -
         yield from ((index, try_case(raw, recipe, work)) for index, raw in enumerate(raws))
         return
     lost = []
-    with _pool(workers) as pool:
+    with process_pool(workers) as pool:
         waiting = {pool.submit(try_case, raw, recipe, work): index for index, raw in enumerate(raws)}
         for future in as_completed(waiting):
             outcome = _outcome(future)
@@ -151,7 +151,7 @@ def _run(raws: list[dict[str, Any]], recipe: Recipe, work: Path, workers: int) -
 def _retry(lost: list[int], raws: list[dict[str, Any]], recipe: Recipe, work: Path) -> Iterator[tuple[int, Outcome]]:
     """Run again, one by one, what a killed process took along: now only the guilty case fails."""
     while lost:
-        with _pool(1) as pool:
+        with process_pool(1) as pool:
             while lost:
                 index = lost.pop(0)
                 _sweep(raws[index], work)
@@ -159,10 +159,6 @@ def _retry(lost: list[int], raws: list[dict[str, Any]], recipe: Recipe, work: Pa
                 yield index, outcome or (None, _lost(raws[index], work))
                 if outcome is None:
                     break
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def _outcome(future: Future) -> Outcome | None:

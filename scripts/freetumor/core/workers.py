@@ -1,0 +1,26 @@
+"""Worker processes that end with the process that started them."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from threading import Thread
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """A pool of fresh processes.
+
+    Workers of the standard pool outlive a parent that was killed: they wait for work forever, and hold open the output that
+    whoever started the job reads to its end, so that a job killed for want of memory would never end.
+    """
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,43 @@
+"""Workers compute, and end with a parent that was killed, so that its output ends too."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from freetumor.core.workers import process_pool
+from tests.conftest import REPOSITORY
+
+JOB = """
+import time
+from freetumor.core.workers import process_pool
+
+if __name__ == "__main__":
+    with process_pool(2) as pool:
+        print(*pool.map(abs, (-1, -2)), flush=True)
+        pool.submit(time.sleep, 600)
+        print("waiting", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_workers_compute():
+    with process_pool(2) as pool:
+        assert list(pool.map(abs, range(-3, 0))) == [3, 2, 1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_workers_of_a_killed_parent_end_and_close_its_output(tmp_path):
+    (tmp_path / "job.py").write_text(JOB)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
+    parent = subprocess.Popen([sys.executable, "job.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "1 2\n"
+    assert parent.stdout.readline() == "waiting\n"
+    started = time.monotonic()
+    parent.kill()
+    assert parent.stdout.read() == ""  # to the end, which comes when the last process that holds it is gone
+    assert time.monotonic() - started < 30
+    parent.wait()

@@ -1,4 +1,4 @@
-"""The volume store: what is written is what is read, whole and in part, and writing many arrays costs no more than writing one."""
+"""The volume store: what is written is what is read, and writing many arrays costs no more per array than writing one."""
 
 import blosc2
 import numpy as np

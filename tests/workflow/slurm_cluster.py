@@ -60,9 +60,21 @@ def why_not() -> str:
         return f"Slurm is not installed (no {', '.join(missing)})"
     if os.getuid() != 0:
         return "starting Slurm needs root"
-    if any((LINKS / name).exists() for name in ("slurm.conf", "gres.conf")):
+    if any((LINKS / name).exists() and not _left_over(LINKS / name) for name in ("slurm.conf", "gres.conf")):
         return "this machine has a Slurm of its own (/etc/slurm)"
     return ""
+
+
+def _left_over(link: Path) -> bool:
+    """Whether a file of /etc/slurm is a link into the folder of a cluster of these tests that was killed and runs no more."""
+    if not link.is_symlink():
+        return False
+    folder = link.readlink().parent
+    try:
+        number = int((folder / "slurmctld.pid").read_text())
+    except (OSError, ValueError):
+        return (folder / "munge" / "key").exists()
+    return not Path(f"/proc/{number}").exists()
 
 
 @contextlib.contextmanager
@@ -75,7 +87,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         _write(folder)
         LINKS.mkdir(exist_ok=True)
         for name in names:
-            (LINKS / name).unlink(missing_ok=True)  # a link to a folder that is gone; `why_not` knows of no other
+            (LINKS / name).unlink(missing_ok=True)  # of a cluster that is gone; `why_not` knows of no other
             (LINKS / name).symlink_to(folder / name)
         _munge(folder)
         for command in (["slurmctld", "-c"], ["slurmd", "-N", "cpu1"], ["slurmd", "-N", "gpu1"]):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from freetumor.core.errors import TooManyRefused
+from freetumor.core.files import sha256_file
 from freetumor.core.seeding import generator
 from freetumor.core.settings import save
 from freetumor.core.tables import QUARANTINE, VOLUMES, read_table
@@ -52,6 +53,8 @@ def prepare(cases, folder):
     outputs = folder / "volumes.parquet", folder / "quarantine.tsv"
     preprocess_shard(study(checks=CHECKS), "own", cases, 0, *outputs, folder / "work")
     volumes = read_table(outputs[0], VOLUMES).set_index("case_id")
+    for column in ("image", "label", "native", "sites"):  # the files themselves in place of their paths
+        volumes[column] = [sha256_file(path) for path in volumes[column]]
     return volumes, read_table(outputs[1], QUARANTINE)
 
 

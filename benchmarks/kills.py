@@ -21,7 +21,11 @@ from collections import Counter
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LATEST = 7.0  # seconds from the start of the first job to the kill
+LATEST, LONG = (
+    7.0,
+    40.0,
+)  # seconds from the start of the first job to the kill, mostly; every fifth may come later, or on a busy
+LATE = 5  # machine a job that takes longer would never end
 EARLY, PLANNING = 8, 3.0  # every eighth kill comes in the first seconds of the driver, while it plans
 POWER, DRIVER, JOB = "power cut", "driver", "job"
 PATIENCE = 120.0  # seconds in which jobs whose driver is gone must end
@@ -57,7 +61,7 @@ class Killer:
         if self.rng.randrange(EARLY):
             while driver.poll() is None and not any(self._jobs().values()):
                 time.sleep(0.05)
-            moment = self.rng.uniform(0, LATEST)
+            moment = self.rng.uniform(0, LATEST if self.rng.randrange(LATE) else LONG)
         else:
             moment = self.rng.uniform(0, PLANNING)
         try:

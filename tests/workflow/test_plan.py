@@ -1,7 +1,6 @@
 """Planning is quick, and a run does again exactly what has changed."""
 
 import os
-import resource
 import subprocess
 import sys
 
@@ -10,14 +9,6 @@ import pytest
 from tests.workflow.checkout import ENVIRONMENT
 
 pytestmark = pytest.mark.workflow
-
-
-def test_the_default_study_is_planned_in_seconds(fresh):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _, text = fresh.run("--dry-run", study=None)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "train_recognizer" in text
-    assert after.ru_utime - before.ru_utime < 3
 
 
 def test_planning_imports_nothing_heavy(fresh):

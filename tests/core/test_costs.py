@@ -53,5 +53,11 @@ def test_the_table_has_what_was_measured_and_leaves_the_rest_empty(study, tmp_pa
     assert rows[1]["gpu"] == "NVIDIA, a" and rows[1]["items"] == "500"
 
 
+@pytest.mark.parametrize("content", ["", HEADER, HEADER + "1", "s\n-\n"])
+def test_a_benchmark_that_was_cut_off_is_no_obstacle(study, content):
+    (study / "benchmarks" / "score_gate.tsv").write_text(content)
+    assert [cost.rule for cost in job_costs(study) if cost.seconds > 1] == ["train_recognizer"] * 2
+
+
 def test_a_study_of_which_nothing_ran_has_no_costs(tmp_path):
     assert job_costs(tmp_path) == []

@@ -54,18 +54,18 @@ def job_costs(study: Path, volumes: Iterable[Path] = ()) -> list[JobCost]:
         volumes: folders of the preprocessed sources that it uses; their shards were paid by whichever study came first.
     """
     machines = _machines(study)
-    found = []
-    for path in (study / "benchmarks").rglob("*.tsv"):
-        inside = path.relative_to(study / "benchmarks")
-        rule, job = inside.parts[0].removesuffix(".tsv"), inside.stem if len(inside.parts) > 1 else ""
-        log = study / "logs" / inside.with_suffix(".log")
-        found.append(JobCost(rule, job, **_benchmark(path), **_work(log), **machines.get((rule, job), {})))
+    jobs = [(*_name(path.relative_to(study / "benchmarks")), path) for path in (study / "benchmarks").rglob("*.tsv")]
+    found = [
+        JobCost(rule, job, **measured, **_work(_log(study, path)), **machines.get((rule, job), {}))
+        for rule, job, path in jobs
+        if (measured := _benchmark(path))
+    ]
     for folder in volumes:
-        source = f"{folder.parent.name}-{folder.name}"
         for path in folder.glob(f"shards/*{SHARD}"):
             number = path.name.removesuffix(SHARD)
-            log = path.with_name(f"{number}.log")
-            found.append(JobCost("preprocess_shard", f"{source}-{number}", **_benchmark(path), **_work(log)))
+            if measured := _benchmark(path):
+                job = f"{folder.parent.name}-{folder.name}-{number}"
+                found.append(JobCost("preprocess_shard", job, **measured, **_work(path.with_name(f"{number}.log"))))
     return sorted(found, key=lambda cost: (cost.rule, cost.job))
 
 
@@ -78,16 +78,29 @@ def write_costs(costs: Iterable[JobCost], path: Path) -> None:
     write_text(path, table.getvalue())
 
 
+def _name(path: Path) -> tuple[str, str]:
+    """Rule and job of a benchmark: ``rule.tsv`` or ``rule/job.tsv``."""
+    return path.parts[0].removesuffix(".tsv"), path.stem if len(path.parts) > 1 else ""
+
+
+def _log(study: Path, benchmark: Path) -> Path:
+    return study / "logs" / benchmark.relative_to(study / "benchmarks").with_suffix(".log")
+
+
 def _benchmark(path: Path) -> dict[str, Any]:
+    """What Snakemake measured; nothing if it was stopped while it wrote that."""
     with path.open(encoding="utf-8", newline="") as stream:
-        row = list(csv.DictReader(stream, delimiter="\t"))[-1]
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    row = rows[-1] if rows else {}
+    if _number(row, "s") is None:
+        return {}
     return {"seconds": float(row["s"]), "cpu_seconds": _number(row, "cpu_time"), "memory_mb": _number(row, "max_rss")}
 
 
 def _number(row: Mapping[str, str], name: str) -> float | None:
     try:
         return float(row[name])
-    except (KeyError, ValueError):  # a job too short to be sampled
+    except (KeyError, ValueError, TypeError):  # a job too short to be sampled
         return None
 
 

@@ -45,7 +45,9 @@ onsuccess:
     from freetumor.figures.costs import write_cost_page  # heavy, and every job of a cluster parses this file
 
     checksums.record(Path(CONFIG).parent, STUDY.seed)
-    write_cost_page(STUDY.title or STUDY.study, Path(CONFIG).parent, [Path(path).parent for path in VOLUMES], Path(REPORT).name)
+    write_cost_page(
+        STUDY.title or STUDY.study, Path(CONFIG).parent, [Path(path).parent for path in VOLUMES], Path(REPORT).name
+    )
 
 
 wildcard_constraints:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -36,8 +35,6 @@ def test_workers_of_a_killed_parent_end_and_close_its_output(tmp_path):
     parent = subprocess.Popen([sys.executable, "job.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     assert parent.stdout.readline() == "1 2\n"
     assert parent.stdout.readline() == "waiting\n"
-    started = time.monotonic()
     parent.kill()
-    assert parent.stdout.read() == ""  # to the end, which comes when the last process that holds it is gone
-    assert time.monotonic() - started < 30
-    parent.wait()
+    rest, _ = parent.communicate(timeout=60)  # the output ends when the last process that holds it is gone
+    assert rest == ""

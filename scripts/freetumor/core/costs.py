@@ -116,7 +116,7 @@ def _work(log: Path) -> dict[str, Any]:
 def _machines(study: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """GPU and its memory of the trainings, by rule and job."""
     found = {}
-    for path in study.rglob("provenance.json"):
+    for path in [*study.glob("fold*/synthesizer/*/provenance.json"), *study.glob("fold*/recognition/*/*/provenance.json")]:
         facts = read_json(path)
         parts = [part for part in path.relative_to(study).parts[:-1] if part not in ("recognition", "synthesizer", "segmenter")]
         rule = Path(facts["command"][0]).stem

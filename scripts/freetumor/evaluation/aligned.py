@@ -7,7 +7,7 @@ because a dark core or a soft border is what all lesions share. Outside the lesi
 Two thumbnails are compared in 16 ways: mirrored along each axis, and exchanged in plane, as augmentations and transplants do.
 Correlations of unrelated lesions spread more the smaller and the smoother the lesions are. So a correlation is judged against
 those that the same lesion has with all real lesions in all ways, as a number of their standard deviations (of its Fisher
-transform), and likewise against those that the real lesion has with the other real ones: a large smooth lesion resembles
+transform), and likewise against those that the real lesion has with the other real ones: some lesions resemble
 many. Shifts and turns by other angles are not searched: a copy that is moved by more than about a voxel hides from this test,
 though not from distances of features.
 """

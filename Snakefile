@@ -45,9 +45,8 @@ onsuccess:
     from freetumor.figures.costs import write_cost_page  # heavy, and every job of a cluster parses this file
 
     checksums.record(Path(CONFIG).parent, STUDY.seed)
-    write_cost_page(
-        STUDY.title or STUDY.study, Path(CONFIG).parent, [Path(path).parent for path in VOLUMES], Path(REPORT).name
-    )
+    folders = ([Path(path).parent for path in paths] for paths in (VOLUMES, RAW_CASES))
+    write_cost_page(STUDY.title or STUDY.study, Path(CONFIG).parent, *folders, Path(REPORT).name)
 
 
 wildcard_constraints:

@@ -175,6 +175,13 @@ def organ_gpus(wildcards):
     return gpus(1) if STUDY.source(wildcards.source).organ_labels.gpu else 0
 
 
+def training_threads():
+    """Cores of a training on one machine: of each of its processes, and of the workers that feed it."""
+    compute = STUDY.compute
+    processes = 1 if compute.device == "cpu" else compute.gpus_per_job
+    return processes * (compute.torch_threads + compute.loader_workers)
+
+
 def memory(megabytes):
     """Memory of a job in MB: what it needs, doubled with each further attempt."""
     return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)

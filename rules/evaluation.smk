@@ -67,6 +67,8 @@ rule merge_scores:
         selections="results/{study}/evaluation/selections.csv",
     log:
         "results/{study}/logs/merge_scores.log",
+    benchmark:
+        "results/{study}/benchmarks/merge_scores.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1

@@ -92,6 +92,8 @@ rule assign_folds:
         folds=[f"results/{{study}}/fold{fold}/cases.parquet" for fold in STUDY.folds],
     log:
         "results/{study}/logs/assign_folds.log",
+    benchmark:
+        "results/{study}/benchmarks/assign_folds.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1

@@ -18,7 +18,7 @@ rule train_recognizer:
         "results/{study}/benchmarks/train_recognizer/fold{fold}-{arm}-seed{seed}.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: STUDY.compute.torch_threads
+    threads: training_threads()
     resources:
         gpu=gpus(),
         mem_mb=memory(8000),

@@ -66,6 +66,8 @@ rule merge_manifests:
         "results/{study}/fold{fold}/synthesis/{synthesizer}/manifest.parquet",
     log:
         "results/{study}/logs/merge_manifests/fold{fold}-{synthesizer}.log",
+    benchmark:
+        "results/{study}/benchmarks/merge_manifests/fold{fold}-{synthesizer}.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1

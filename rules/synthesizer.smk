@@ -19,7 +19,7 @@ rule train_segmenter:
         "results/{study}/benchmarks/train_segmenter/fold{fold}.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: STUDY.compute.torch_threads
+    threads: training_threads()
     resources:
         gpu=gpus(),
         mem_mb=memory(8000),
@@ -56,7 +56,7 @@ rule train_synthesizer:
         "results/{study}/benchmarks/train_synthesizer/fold{fold}-{synthesizer}.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: STUDY.compute.torch_threads
+    threads: training_threads()
     resources:
         gpu=gpus(),
         mem_mb=memory(8000),

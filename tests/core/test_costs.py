@@ -29,6 +29,8 @@ def study(tmp_path):
     }
     files["../volumes/ct/source_a/shards/7.benchmark.tsv"] = HEADER + "8\t0:00:08\t900\t7\n"
     files["../volumes/ct/source_a/shards/7.log"] = "source_a 7: 3/3 cases, 1.5 cases/s, finished in 2 s\n"
+    files["../data/source_a/download.tsv"] = HEADER + "9\t0:00:09\t300\t5\n"
+    files["../data/source_a/download.log"] = "source_a: 3/3 cases, 0.5 cases/s, finished in 6 s\n"
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -36,8 +38,9 @@ def study(tmp_path):
 
 
 def test_a_job_has_its_time_its_work_and_its_machine(study):
-    volumes = study.parent / "volumes" / "ct" / "source_a"
-    assert job_costs(study, [volumes]) == [
+    volumes, data = study.parent / "volumes" / "ct" / "source_a", study.parent / "data"
+    assert job_costs(study, [volumes], [data / "source_a", data / "not fetched yet"]) == [
+        JobCost("download_source", "source_a", 9, 5, 300, 3, "cases", 0.5),
         JobCost("preprocess_shard", "ct-source_a-7", 8, 7, 900, 3, "cases", 1.5),
         JobCost("score_gate", "", 3.5, None, None),
         JobCost("train_recognizer", "fold0-real-seed1", 60, 24, 700.5, 500, "steps", 12, "NVIDIA, a", 512),

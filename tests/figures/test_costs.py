@@ -18,7 +18,7 @@ def study(tmp_path):
 
 
 def test_a_rule_has_the_sums_of_its_jobs(study):
-    write_cost_page("Mine & yours", study, [], "report.html")
+    write_cost_page("Mine & yours", study, [], [], "report.html")
     text = (study / "costs.html").read_text()
     row = text[text.index(">predict</th>") :].split("</tr>")[0]
     assert [cell for cell in ("3", "3,003", "1,002", "27", "202", "none") if f">{cell}</td>" not in row] == []
@@ -29,12 +29,12 @@ def test_a_rule_has_the_sums_of_its_jobs(study):
 
 def test_of_many_jobs_the_page_shows_the_longest(study, monkeypatch):
     monkeypatch.setattr(costs, "SHOWN", 1)
-    write_cost_page("mine", study, [], "report.html")
+    write_cost_page("mine", study, [], [], "report.html")
     text = (study / "costs.html").read_text()
     assert "The longest 1 of 3 jobs" in text
     assert "seed2" in text and "seed1" not in text
 
 
 def test_a_study_without_benchmarks_says_so(tmp_path):
-    write_cost_page("mine", tmp_path, [], "report.html")
+    write_cost_page("mine", tmp_path, [], [], "report.html")
     assert "No job left a benchmark." in (tmp_path / "costs.html").read_text()

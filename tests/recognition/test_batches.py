@@ -34,7 +34,7 @@ def batches_of(study, fold, untrained, bank):
         elif arm.synthesizer:
             weights = untrained.get(arm.synthesizer)
             painter = assemble(arm.synthesizer, study, labeled, CPU, weights, untrained["segmenter"])
-            lesions = OnlineLesions(painter, canvases, study)
+            lesions = OnlineLesions(painter, canvases, study, CPU)
         return ArmBatches(arm, study, labeled, lesions, BATCH, 7, "recognition", 0, 1)
 
     return build

@@ -53,6 +53,11 @@ class Compute(Section):
         ge=1,
         description="Threads of torch inside a job. Sums differ between thread counts, so this is part of the study, not of the machine.",
     )
+    loader_workers: int = Field(
+        0,
+        ge=0,
+        description="Processes beside each process of a training that cut and paint the patches of coming steps; none: the training does it itself. No result depends on it.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU if there is one.")
     mixed_precision: bool = Field(True, description="Automatic mixed precision on a GPU; never used on a CPU.")
     gpus_per_job: int = Field(

@@ -151,9 +151,14 @@ class Diffusion(Section):
         return self
 
     @property
+    def cell(self) -> int:
+        """Voxels per axis that a latent stands for."""
+        return self.autoencoder.fold * 2 ** (len(self.autoencoder.channels) - 1)
+
+    @property
     def stride(self) -> int:
         """Voxels per axis that the deepest level of the denoiser sees as one; the networks see windows of a multiple of it."""
-        return self.autoencoder.fold * 2 ** (len(self.autoencoder.channels) + len(self.denoiser.channels) - 2)
+        return self.cell * 2 ** (len(self.denoiser.channels) - 1)
 
 
 class Painter(Section):

@@ -46,12 +46,13 @@ class JobCost:
     gpu_memory_mb: float | None = None
 
 
-def job_costs(study: Path, volumes: Iterable[Path] = ()) -> list[JobCost]:
+def job_costs(study: Path, volumes: Iterable[Path] = (), data: Iterable[Path] = ()) -> list[JobCost]:
     """Costs of all jobs that left a benchmark, by rule and name.
 
     Args:
         study: results of the study.
         volumes: folders of the preprocessed sources that it uses; their shards were paid by whichever study came first.
+        data: folders of the sources; so were they.
     """
     machines = _machines(study)
     jobs = [(*_name(path.relative_to(study / "benchmarks")), path) for path in (study / "benchmarks").rglob("*.tsv")]
@@ -66,6 +67,9 @@ def job_costs(study: Path, volumes: Iterable[Path] = ()) -> list[JobCost]:
             if measured := _benchmark(path):
                 job = f"{folder.parent.name}-{folder.name}-{number}"
                 found.append(JobCost("preprocess_shard", job, **measured, **_work(path.with_name(f"{number}.log"))))
+    for folder in data:
+        if measured := _benchmark(folder / "download.tsv"):
+            found.append(JobCost("download_source", folder.name, **measured, **_work(folder / "download.log")))
     return sorted(found, key=lambda cost: (cost.rule, cost.job))
 
 
@@ -88,9 +92,12 @@ def _log(study: Path, benchmark: Path) -> Path:
 
 
 def _benchmark(path: Path) -> dict[str, Any]:
-    """What Snakemake measured; nothing if it was stopped while it wrote that."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
+    """What Snakemake measured; nothing if it was stopped before it wrote that, or meanwhile."""
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t"))
+    except FileNotFoundError:
+        return {}
     row = rows[-1] if rows else {}
     if _number(row, "s") is None:
         return {}

@@ -12,10 +12,11 @@ def process_pool(workers: int) -> ProcessPoolExecutor:
     Workers of the standard pool outlive a parent that was killed: they wait for work forever, and hold open the output that
     whoever started the job reads to its end, so that a job killed for want of memory would never end.
     """
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Let this process, which another one started, end when that one does."""
     Thread(target=_follow_parent, daemon=True).start()
 
 

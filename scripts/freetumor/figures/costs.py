@@ -15,22 +15,23 @@ from freetumor.figures.page import page
 SHOWN = 500  # jobs on the page, the longest; the table beside it has all
 NOT_MEASURED = "–"
 MEANING = (
-    "A job that was interrupted counts with its last attempt. Figures and merging jobs are not measured. Preprocessing serves "
-    "all studies of this folder and was paid once. The rate leaves out imports and what is read beforehand."
+    "A job that was interrupted counts with its last attempt. Figures and most merging jobs are not measured. Downloads and "
+    "preprocessing serve all studies of this folder and were paid once. The rate leaves out imports and what is read beforehand."
 )
 FOOTER = "Written when the study ended, from benchmarks, logs and provenance. Unlike the report, it differs between two runs."
 
 
-def write_cost_page(title: str, study: Path, volumes: Sequence[Path], report: str) -> None:
+def write_cost_page(title: str, study: Path, volumes: Sequence[Path], data: Sequence[Path], report: str) -> None:
     """Write ``costs.csv`` and ``costs.html`` into the results of a study.
 
     Args:
         title: of the study.
         study: its results.
         volumes: folders of the preprocessed sources that it uses.
+        data: folders of these sources.
         report: name of the report beside it, to link to.
     """
-    costs = job_costs(study, volumes)
+    costs = job_costs(study, volumes, data)
     write_costs(costs, study / "costs.csv")
     sections = [_summary(costs, report), *([_jobs(costs)] if costs else [])]
     write_text(study / "costs.html", page(f"What it took: {title}", "Time, memory and speed of every job", sections, FOOTER))

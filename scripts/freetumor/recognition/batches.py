@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from freetumor.core.config import Arm, Config
@@ -23,11 +24,23 @@ from .augmentation import StandardAugmentation, cut_and_join
 
 
 class OnlineLesions:
-    """Paints while training."""
+    """Paints while training.
 
-    def __init__(self, synthesizer: TumorSynthesizer, canvases: Sequence[Case], config: Config) -> None:
+    Args:
+        synthesizer: paints.
+        canvases: cases to paint on.
+        config: the study.
+        device: where the networks of the synthesizer are, if it has some.
+
+    Attributes:
+        elsewhere: whether other processes can paint; networks on a GPU stay with the process that put them there.
+    """
+
+    def __init__(self, synthesizer: TumorSynthesizer, canvases: Sequence[Case], config: Config, device: torch.device) -> None:
         self.synthesizer, self.config = synthesizer, config
         self.canvases = [case for case in canvases if case.organs]
+        settings = synthesizer.settings
+        self.elsewhere = device.type == "cpu" or not (settings.trained or settings.judged)
 
     def sample(self, canvas: np.random.Generator, lesion: np.random.Generator) -> Patch:
         """A patch with a painted lesion in its middle half; an organ as it is if the synthesizer refused."""
@@ -53,6 +66,8 @@ class BankLesions:
         config: the study.
         variants: use only draws below this number; None for all.
     """
+
+    elsewhere = True
 
     def __init__(self, manifest: Path, canvases: Sequence[Case], config: Config, variants: int | None = None) -> None:
         self.manifest, self.config = manifest, config
@@ -114,6 +129,9 @@ class ArmBatches:
         lesions: where painted patches come from; None for an arm of real images only.
         batch: patches per step.
         key: seed key of the training; the same for all arms.
+
+    Attributes:
+        elsewhere: whether other processes can sample.
     """
 
     def __init__(
@@ -126,6 +144,7 @@ class ArmBatches:
         *key: str | int,
     ) -> None:
         self.arm, self.config, self.labeled, self.lesions, self.key = arm, config, labeled, lesions, key
+        self.elsewhere = lesions is None or lesions.elsewhere
         self.first_painted = batch - round(arm.synthetic_share * batch) if lesions is not None else batch
         self.augment = (
             StandardAugmentation(config.working.window, config.working.patch) if arm.augmentation == "standard" else None

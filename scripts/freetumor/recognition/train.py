@@ -87,8 +87,10 @@ def plan_segmentation(job: ArmJob) -> Plan:
         elif arm.synthesizer is not None:
             held_out = open_cases(job.table, config, "validation")
             painter = assemble(arm.synthesizer, config, labeled, device.torch, job.generator, job.segmenter, held_out)
-            lesions = OnlineLesions(painter, canvases, config)
+            lesions = OnlineLesions(painter, canvases, config, device.torch)
         batches = ArmBatches(arm, config, labeled, lesions, training.batch, *job.key)
+        if config.compute.loader_workers and not batches.elsewhere and device.leads:
+            print("compute.loader_workers: not used, because this arm paints with networks on the GPU", flush=True)
         network = segmenter_network(config.recognition.network, config, derive_seed(*job.key, "weights"))
         validation = open_cases(job.table, config, "validation")
         return SegmentationTraining(network, training, batches, validation, config, device)

@@ -9,48 +9,26 @@ Each published defect that can be expressed as a switch is one (``core.config.DE
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from freetumor.core.config import Config, Synthesizer
 from freetumor.core.device import Device
+from freetumor.core.feed import Feed
 from freetumor.core.labels import organ_code, tumor_code
 from freetumor.core.optimization import learning_rate, set_learning_rate
-from freetumor.core.seeding import derive_seed, generator
+from freetumor.core.seeding import derive_seed
 
-from .assembly import build_shape, generator_network
-from .cases import Case, Patch, organ_mask, tumor_patch
-from .compositor import soften
+from .adversarial_canvases import Canvas, Canvases
+from .assembly import generator_network
+from .cases import Case
 from .networks import build_network
-from .painters import learned_change, window_image
-from .placement import Box
-from .synthetic import Mask
-from .textures import make_texture
+from .painters import learned_change
 
 BACKGROUND, REAL, FAKE = 0, 1, 2  # classes of the discriminator, per voxel
 TINY = 1e-6
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """A batch to paint on, all tensors (batch, 1, z, y, x) but ``organs`` (batch,)."""
-
-    image: Tensor  # windowed
-    alpha: Tensor
-    texture: Tensor
-    fake: Tensor  # bool: voxels of the simulated lesion
-    real: Tensor  # bool: voxels of annotated tumors of the organ
-    label: Tensor  # study codes
-    organs: Tensor
-
-    def parts(self, count: int) -> list["Canvas"]:
-        """The batch in ``count`` parts, dealt out in turn."""
-        values = vars(self)
-        return [Canvas(**{name: value[part::count] for name, value in values.items()}) for part in range(count)]
 
 
 class AdversarialTraining:
@@ -80,8 +58,8 @@ class AdversarialTraining:
         self.settings: Synthesizer = config.synthesizers[name]
         self.training = self.settings.painter.training
         self.key = (config.seed, "synthesizer", name, fold)
-        self.labeled, self.pool = [case for case in labeled if case.organs], [case for case in pool if case.organs]
-        self.shape = build_shape(self.settings, config.organs, self.labeled)
+        canvases = Canvases(name, fold, config, labeled, pool, device.mine(self.training.batch))
+        self.feed = Feed(canvases, self.training.steps, config.compute.loader_workers)
         self.segmenter = segmenter
         self.generator = generator_network(self.settings, config, derive_seed(*self.key, "generator")).to(device.torch)
         self.discriminator = build_network(
@@ -100,7 +78,7 @@ class AdversarialTraining:
 
     def step(self, step: int) -> dict[str, float]:
         """One step of the generator and one of the discriminator on the same canvases."""
-        canvas = self._canvas(step)
+        canvas = self.feed.take(step).on(self.device.torch)
         for optimizer in self.optimizers:
             set_learning_rate(optimizer, learning_rate(self.training, step))
             optimizer.zero_grad(set_to_none=True)
@@ -195,56 +173,6 @@ class AdversarialTraining:
             return classes[:, 2::2].sum(dim=1, keepdim=True)
         codes = torch.tensor([tumor_code(int(organ)) for organ in organs], device=classes.device)
         return classes[torch.arange(len(classes), device=classes.device), codes].unsqueeze(1)
-
-    def _canvas(self, step: int) -> Canvas:
-        samples = [self._sample(step, slot) for slot in self.device.mine(self.training.batch)]
-        stack = {
-            name: torch.from_numpy(np.stack([sample[name] for sample in samples])[:, None]).to(self.device.torch)
-            for name in samples[0]
-            if name != "organ"
-        }
-        return Canvas(**stack, organs=torch.tensor([sample["organ"] for sample in samples]))
-
-    def _sample(self, step: int, slot: int) -> dict[str, Any]:
-        """Canvas number ``slot`` of step ``step``: a pure function of both."""
-        rng = generator(*self.key, "canvas", step, slot)
-        if not self.pool or rng.random() < self.settings.painter.labeled_share:
-            return self._beside_tumor(self.labeled[rng.integers(len(self.labeled))], rng)
-        return self._in_pool(self.pool[rng.integers(len(self.pool))], rng)
-
-    def _beside_tumor(self, case: Case, rng: np.random.Generator) -> dict[str, Any]:
-        """A simulated lesion in the middle half of a patch around an annotated tumor; none if there is no place."""
-        patch = tumor_patch(case, self.config.working.patch, rng)
-        present = [index for index in range(len(self.config.organs)) if organ_mask(patch.label, index).any()]
-        organ = present[rng.integers(len(present))] if present else 0
-        sides = list(zip(patch.corner, patch.image.shape, strict=True))
-        middle = Box(tuple(c + n // 4 for c, n in sides), tuple(c + n - n // 4 for c, n in sides))
-        plan = self.shape.plan(case, organ, self.shape.choose(organ, rng), rng, within=middle)
-        return self._simulate(patch, organ, None if plan is None else self.shape.draw(patch, plan, rng), rng)
-
-    def _in_pool(self, case: Case, rng: np.random.Generator) -> dict[str, Any]:
-        """A simulated lesion anywhere in an organ of a case, in the middle half of a patch."""
-        organ = self.config.organs.index(case.organs[rng.integers(len(case.organs))])
-        plan = self.shape.plan(case, organ, self.shape.choose(organ, rng), rng)
-        center = case.random_site(self.config.organs[organ], rng) if plan is None else plan.center
-        patch = case.patch_around(center, self.config.working.patch, rng)
-        return self._simulate(patch, organ, None if plan is None else self.shape.draw(patch, plan, rng), rng)
-
-    def _simulate(self, patch: Patch, organ: int, mask: Mask | None, rng: np.random.Generator) -> dict[str, Any]:
-        lesion = np.zeros(patch.image.shape, bool) if mask is None else mask.array
-        sigma = rng.uniform(*self.settings.compositor.blur)
-        host = organ_mask(patch.label, organ)
-        return {
-            "image": window_image(patch.image, self.config.working.window),
-            "alpha": soften(
-                lesion, host, patch.spacing, sigma, self.settings.has("blurred_rim"), self.settings.compositor.border
-            ),
-            "texture": make_texture(self.settings.texture, patch.image.shape, patch.spacing, rng),
-            "fake": lesion,
-            "real": patch.label == tumor_code(organ),
-            "label": patch.label,
-            "organ": organ,
-        }
 
 
 def mean_over(values: Tensor, mask: Tensor, device: Device) -> Tensor:

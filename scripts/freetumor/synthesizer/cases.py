@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import blosc2
 import numpy as np
@@ -102,6 +103,10 @@ class Case:
         self._places: dict[int, Places] = {}
         self.organs = [organ for organ in organs if self._has(organ)]
         self.tumors = [] if hide_tumors else [organ for organ in organs if self._has(f"{organ}_tumor")]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is open: another process opens it anew."""
+        return {name: value for name, value in vars(self).items() if name not in ("image", "label", "sites")}
 
     def _has(self, name: str) -> bool:
         return name in self.sites and len(self.sites[name]) > 0

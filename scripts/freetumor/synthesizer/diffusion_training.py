@@ -25,13 +25,14 @@ from torch import Tensor
 
 from freetumor.core.config import Config
 from freetumor.core.device import Device
+from freetumor.core.feed import Feed
 from freetumor.core.optimization import learning_rate, make_optimizer, set_learning_rate
 from freetumor.core.seeding import derive_seed, generator
 
 from .cases import Case
 from .diffusion import stack
 from .diffusion_networks import diffusion_network
-from .diffusion_windows import LesionWindows, Window
+from .diffusion_windows import LesionWindows, Samples, Window, latent_noise
 
 CALIBRATION = 64  # windows over which latents are standardized
 VALIDATION = 16  # windows that a validation looks at
@@ -78,6 +79,9 @@ class DiffusionTraining:
         )
         self.optimizers = [make_optimizer(network, training) for network, training in self.phases]
         self.first = self.settings.autoencoder.training.steps
+        slots = tuple(device.mine(training.batch) for _, training in self.phases)
+        samples = Samples(self.windows, self.settings, slots, *self.key)
+        self.feed = Feed(samples, self.first + self.settings.denoiser.training.steps, config.compute.loader_workers)
 
     def step(self, step: int) -> dict[str, float]:
         """A step of the autoencoder, or of the denoiser once the autoencoder is done."""
@@ -130,15 +134,8 @@ class DiffusionTraining:
         optimizer.step()
         return loss.item()
 
-    def _draws(self, phase: int, step: int) -> list[np.random.Generator]:
-        """One generator per sample of this process, in step number ``step``."""
-        slots = self.device.mine(self.phases[phase][1].batch)
-        return [generator(*self.key, "sample", step, slot) for slot in slots]
-
     def _autoencoder_loss(self, step: int) -> Tensor:
-        draws = self._draws(0, step)
-        images = [self.windows.tissue(rng) for rng in draws]
-        noises = [self._noise(image.shape, rng) for image, rng in zip(images, draws, strict=True)]
+        images, noises = zip(*self.feed.take(step), strict=True)
         losses = []
         for members in same_size([image.shape for image in images]):
             image, noise = self._tensor([images[i][None] for i in members]), self._tensor([noises[i] for i in members])
@@ -152,14 +149,12 @@ class DiffusionTraining:
         return torch.stack(losses).sum()
 
     def _denoiser_loss(self, step: int) -> Tensor:
-        draws = self._draws(1, step)
-        windows = [self.windows.lesion(rng) for rng in draws]
-        noises = [self._noise(window.image.shape, rng) for window, rng in zip(windows, draws, strict=True)]
-        times = torch.tensor([int(rng.integers(self.settings.denoiser.timesteps)) for rng in draws])
+        windows, noises, times = zip(*self.feed.take(step), strict=True)
         losses = []
         for members in same_size([window.image.shape for window in windows]):
             image, erased, lesion, organs = stack([windows[i] for i in members], self.device.torch)
-            noise, time = self._tensor([noises[i] for i in members]), times[members].to(self.device.torch)
+            noise = self._tensor([noises[i] for i in members])
+            time = torch.tensor([times[i] for i in members], device=self.device.torch)
             with torch.no_grad():
                 residual, condition, share, touched = self._targets(image, erased, lesion)
                 noisy, target = self.network.noised(residual, noise, time)
@@ -203,13 +198,10 @@ class DiffusionTraining:
     def _level_error(self, window: Window, number: int) -> float:
         """The lesion is painted where it was erased."""
         image, erased, lesion, organs = stack([window], self.device.torch)
-        noise = self._tensor([self._noise(window.image.shape, generator(*self.key, "validation noise", number))])
+        drawn = latent_noise(window.image.shape, self.settings, generator(*self.key, "validation noise", number))
+        noise = self._tensor([drawn])
         change = self.painter.change(erased, erased, lesion, organs, noise, self.settings.early_steps)
         return abs((((erased + change - image) * lesion).sum() / lesion.sum()).item())
-
-    def _noise(self, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-        cells = tuple(length // self.network.cell for length in shape)
-        return rng.standard_normal((self.network.latent, *cells), np.float32)
 
     def _tensor(self, arrays: Sequence[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device.torch)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from freetumor.core.config_synthesizer import Diffusion
+from freetumor.core.seeding import generator
 
 from .cases import Case, Patch, organ_mask, tumor_mask
 from .painters import window_image
@@ -79,6 +80,41 @@ class LesionWindows:
         case = self.hosts[rng.integers(len(self.hosts))]
         site = case.random_site(case.organs[rng.integers(len(case.organs))], rng)
         return scaled(case.patch(_corner(site, site + 1, size, rng), size).image, self.window)
+
+
+class Samples:
+    """What the steps of the training need: of the autoencoder up to its last, then of the denoiser.
+
+    Args:
+        windows: windows to learn from.
+        settings: of the diffusion.
+        slots: the slots of a batch that are made, of either phase.
+        key: seed key of the training.
+    """
+
+    def __init__(self, windows: LesionWindows, settings: Diffusion, slots: tuple[range, range], *key: str | int) -> None:
+        self.windows, self.settings, self.slots, self.key = windows, settings, slots, key
+
+    def __call__(self, step: int) -> list[tuple[np.ndarray, np.ndarray]] | list[tuple[Window, np.ndarray, int]]:
+        """Per slot an image and noise of its latents; for the denoiser a window, noise, and a time."""
+        phase = int(step > self.settings.autoencoder.training.steps)
+        draws = [generator(*self.key, "sample", step, slot) for slot in self.slots[phase]]
+        return [self._lesion(rng) if phase else self._tissue(rng) for rng in draws]
+
+    def _tissue(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        image = self.windows.tissue(rng)
+        return image, latent_noise(image.shape, self.settings, rng)
+
+    def _lesion(self, rng: np.random.Generator) -> tuple[Window, np.ndarray, int]:
+        window = self.windows.lesion(rng)
+        noise = latent_noise(window.image.shape, self.settings, rng)
+        return window, noise, int(rng.integers(self.settings.denoiser.timesteps))
+
+
+def latent_noise(shape: Sequence[int], settings: Diffusion, rng: np.random.Generator) -> np.ndarray:
+    """Normal noise of the latents of an image of ``shape``, float32 (latent, z, y, x)."""
+    cells = (length // settings.cell for length in shape)
+    return rng.standard_normal((settings.autoencoder.latent, *cells), np.float32)
 
 
 def window_size(lengths: np.ndarray, settings: Diffusion, patch: Index) -> Index:

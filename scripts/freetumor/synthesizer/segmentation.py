@@ -1,6 +1,7 @@
 """Supervised training of a segmentation network: the baseline segmenter, and the recognizers of all arms."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from freetumor.core.config import Config, Training
 from freetumor.core.device import Device
+from freetumor.core.feed import Feed
 from freetumor.core.labels import tumor_code
 from freetumor.core.optimization import Supervised
 from freetumor.core.seeding import generator
@@ -19,7 +21,13 @@ from .painters import window_image
 
 
 class Batches(Protocol):
-    """Where the patches of a training come from."""
+    """Where the patches of a training come from.
+
+    Attributes:
+        elsewhere: whether other processes can sample.
+    """
+
+    elsewhere: bool
 
     def sample(self, step: int, slot: int) -> Patch:
         """Patch number ``slot`` of step ``step``: a pure function of both."""
@@ -39,6 +47,8 @@ class RealBatches:
         key: seed key of the training.
     """
 
+    elsewhere = True
+
     def __init__(self, cases: Sequence[Case], size: tuple[int, int, int], *key: str | int) -> None:
         self.cases, self.size, self.key = cases, size, key
 
@@ -50,6 +60,27 @@ class RealBatches:
     def join(self, step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Nothing to change."""
         return images, labels
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a process sees of each batch.
+
+    Attributes:
+        batches: where patches come from.
+        window: HU interval of 0 to 1.
+        slots: the slots of a batch that the process computes.
+    """
+
+    batches: Batches
+    window: tuple[float, float]
+    slots: range
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images float32 (slots, 1, z, y, x) and labels uint8 (slots, z, y, x) of a step."""
+        patches = [self.batches.sample(step, slot) for slot in self.slots]
+        images = np.stack([window_image(patch.image, self.window) for patch in patches])[:, None]
+        return torch.from_numpy(images), torch.from_numpy(np.stack([patch.label for patch in patches]))
 
 
 class SegmentationTraining(Supervised):
@@ -78,16 +109,16 @@ class SegmentationTraining(Supervised):
         super().__init__(network, settings, device)
         self.batches, self.validation = batches, validation
         self.config, self.window, self.patch = config, config.working.window, config.working.patch
+        workers = config.compute.loader_workers if batches.elsewhere else 0
+        self.feed = Feed(Views(batches, self.window, device.mine(settings.batch)), settings.steps, workers)
         # Dice over the batch: most patches lack most classes, and the Dice of an absent class is noise.
         self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step."""
         self.network.train()
-        patches = [self.batches.sample(step, slot) for slot in self.device.mine(self.settings.batch)]
-        images = torch.from_numpy(np.stack([window_image(patch.image, self.window) for patch in patches])[:, None])
-        labels = torch.from_numpy(np.stack([patch.label for patch in patches]).astype(np.int64))
-        whole = (self.device.gather(part.to(self.device.torch)) for part in (images, labels))
+        images, labels = self.feed.take(step)
+        whole = (self.device.gather(part.to(self.device.torch)) for part in (images, labels.long()))
         images, labels = self.batches.join(step, *whole)  # a patch may meet any other of the batch
         parts = self.settings.accumulate
         losses = (self._loss(images[part::parts], labels[part::parts]) for part in range(parts))

@@ -1,0 +1,87 @@
+"""What a training needs for each of its steps, made ahead by worker processes if there are any.
+
+What a step needs is a pure function of its number, so neither the number of workers nor an interruption changes it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from .errors import UserError
+from .workers import end_with_parent
+
+T = TypeVar("T")
+AHEAD = 2  # steps that each worker makes before they are asked for
+
+
+class Feed(Generic[T]):
+    """Gives what the steps of a training need, in turn.
+
+    Args:
+        make: what step number ``step`` needs: a pure function of it, which can be pickled if there are workers.
+        steps: number of the last step.
+        workers: processes that make it ahead; none: it is made when it is asked for.
+    """
+
+    def __init__(self, make: Callable[[int], T], steps: int, workers: int = 0) -> None:
+        self.make, self.steps, self.workers = make, steps, workers
+        self._coming: Iterator[T | UserError] | None = None
+        self._next = 0
+
+    def take(self, step: int) -> T:
+        """What step number ``step`` needs; workers are started, or started anew, where it is not the one after the last.
+
+        Raises:
+            UserError: if making it did.
+            RuntimeError: if a worker was killed.
+        """
+        if not self.workers:
+            return self.make(step)
+        if self._coming is None or step != self._next:
+            self._coming = iter(self._loader(range(step, self.steps + 1)))
+        made = next(self._coming)
+        self._next = step + 1
+        if step == self.steps:
+            self._coming = None  # ends the workers
+        if isinstance(made, UserError):
+            raise made
+        return made
+
+    def _loader(self, steps: Sequence[int]) -> DataLoader:
+        return DataLoader(
+            _Steps(self.make, torch.get_num_threads(), torch.get_deterministic_debug_mode()),
+            batch_size=None,
+            sampler=steps,
+            num_workers=self.workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_prepare_worker,
+            prefetch_factor=AHEAD,
+            multiprocessing_context="spawn",  # a fork would inherit threads and locks of torch, blosc2 and CUDA
+        )
+
+
+class _Steps(Dataset):
+    """The steps of a training as a data set of torch."""
+
+    def __init__(self, make: Callable[[int], Any], threads: int, determinism: int) -> None:
+        self.make, self.threads, self.determinism = make, threads, determinism
+
+    def __getitem__(self, step: int) -> Any:
+        try:
+            return self.make(step)
+        except UserError as error:  # torch would wrap its one line into a traceback
+            return error
+
+
+def _as_it_is(sample: Any) -> Any:
+    return sample
+
+
+def _prepare_worker(_: int) -> None:
+    """Compute as the training does, and end with it."""
+    steps = torch.utils.data.get_worker_info().dataset
+    torch.set_num_threads(steps.threads)
+    torch.set_deterministic_debug_mode(steps.determinism)
+    end_with_parent()

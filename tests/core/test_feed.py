@@ -1,0 +1,108 @@
+"""Workers change when a batch is made, never what it is, and a training that cannot go on says so at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from freetumor.core.errors import UserError
+from freetumor.core.feed import Feed
+from freetumor.core.seeding import generator
+from tests.conftest import REPOSITORY
+
+STEPS = 9
+
+
+def draw(step):
+    """Slower for early steps, so that workers finish out of order."""
+    time.sleep(0.02 * (step % 3 == 1))
+    return step, generator("feed", step).random(3).tolist()
+
+
+def draw_or_refuse(step):
+    if step == 3:
+        raise UserError("case.b2nd: not readable")
+    return step
+
+
+def draw_or_die(step):
+    if step == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_steps_come_in_turn_from_any_first_one_on(workers):
+    for turn in (range(4, STEPS + 1), (1, 2, 7)):
+        feed = Feed(draw, STEPS, workers)
+        assert [feed.take(step) for step in turn] == [draw(step) for step in turn]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_of_the_user_stays_one_line(workers):
+    feed = Feed(draw_or_refuse, STEPS, workers)
+    assert [feed.take(1), feed.take(2)] == [1, 2]
+    with pytest.raises(UserError, match=r"^case\.b2nd: not readable$"):
+        feed.take(3)
+
+
+def test_a_killed_worker_ends_the_training():
+    feed = Feed(draw_or_die, STEPS, 2)
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        for step in range(1, STEPS + 1):
+            feed.take(step)
+    assert time.monotonic() - started < 60
+
+
+def test_workers_end_after_the_last_step():
+    feed = Feed(draw, STEPS, 2)
+    before = set(children())
+    feed.take(1)
+    assert len(set(children()) - before) >= 2
+    for step in range(2, STEPS + 1):
+        feed.take(step)
+    deadline = time.monotonic() + 30
+    while set(children()) - before - {resource_tracker()}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children():
+    import psutil
+
+    return [child.pid for child in psutil.Process().children()]
+
+
+def resource_tracker():
+    """A process that multiprocessing starts once and keeps."""
+    from multiprocessing.resource_tracker import _resource_tracker
+
+    return _resource_tracker._pid
+
+
+JOB = """
+import time
+from freetumor.core.feed import Feed
+
+def make(step):
+    time.sleep(600 if step > 2 else 0)
+    return step
+
+if __name__ == "__main__":
+    print(Feed(make, 9, 2).take(1), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_workers_of_a_killed_training_end_and_close_its_log(tmp_path):
+    (tmp_path / "job.py").write_text(JOB)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
+    job = subprocess.Popen([sys.executable, "job.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert job.stdout.readline() == "1\n"
+    job.kill()
+    rest, _ = job.communicate(timeout=60)  # the output ends when the last process that holds it is gone
+    assert rest == ""

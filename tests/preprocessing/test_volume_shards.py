@@ -64,7 +64,7 @@ def reference(cases, tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
         os.chdir(before)
 
 
-@pytest.mark.parametrize(("shards", "workers"), [(3, 1), (1, 2)])
+@pytest.mark.parametrize(("shards", "workers"), [(7, 1), (323, 1), (1, 2)])
 def test_shards_and_processes_change_no_byte(cases, reference, tmp_path, monkeypatch, shards, workers):
     monkeypatch.chdir(tmp_path)
     result = run(cases, tmp_path / "out", Path("work"), shards, workers)

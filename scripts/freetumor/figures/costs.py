@@ -15,8 +15,8 @@ from freetumor.figures.page import page
 SHOWN = 500  # jobs on the page, the longest; the table beside it has all
 NOT_MEASURED = "–"
 MEANING = (
-    "A job that was interrupted counts with its last attempt. Figures and most merging jobs are not measured. Downloads and "
-    "preprocessing serve all studies of this folder and were paid once. The rate leaves out imports and what is read beforehand."
+    "A job that was interrupted counts with its last attempt. Figures and a few small jobs are not measured. Downloads and "
+    "preprocessing serve all studies of this folder and were paid once. Rates leave out imports and what is read beforehand."
 )
 FOOTER = "Written when the study ended, from benchmarks, logs and provenance. Unlike the report, it differs between two runs."
 

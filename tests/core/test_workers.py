@@ -38,3 +38,22 @@ def test_workers_of_a_killed_parent_end_and_close_its_output(tmp_path):
     parent.kill()
     rest, _ = parent.communicate(timeout=60)  # the output ends when the last process that holds it is gone
     assert rest == ""
+
+
+STARTER = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; from freetumor.core.workers import end_with_parent; end_with_parent(); "
+    "print('working', flush=True); time.sleep(600)"], start_new_session=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_so_do_processes_that_torchrun_starts_in_sessions_of_their_own(tmp_path):
+    (tmp_path / "starter.py").write_text(STARTER)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
+    starter = subprocess.Popen([sys.executable, "starter.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert starter.stdout.readline() == "working\n"
+    starter.kill()
+    rest, _ = starter.communicate(timeout=60)
+    assert rest == ""

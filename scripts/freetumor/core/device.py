@@ -11,6 +11,7 @@ from torch import Tensor
 from . import distributed
 from .config import Compute
 from .errors import UserError
+from .workers import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def prepare(compute: Compute) -> Device:
         int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
     )
     if world > 1 and not torch.distributed.is_initialized():
+        end_with_parent()
         torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
     device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
     if on_gpu:

@@ -2,8 +2,11 @@
 
 import multiprocessing
 import os
+import time
 from concurrent.futures import ProcessPoolExecutor
 from threading import Thread
+
+PAUSE = 0.5  # seconds between two looks at the parent
 
 
 def process_pool(workers: int) -> ProcessPoolExecutor:
@@ -16,12 +19,18 @@ def process_pool(workers: int) -> ProcessPoolExecutor:
 
 
 def end_with_parent() -> None:
-    """Let this process, which another one started, end when that one does."""
-    Thread(target=_follow_parent, daemon=True).start()
+    """Let this process, which another one started, end when that one does.
+
+    So do the processes of ``torchrun``: they have sessions of their own, and would go on with a training whose job is over.
+    """
+    Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
 
 
-def _follow_parent() -> None:
+def _follow_parent(number: int) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)
+    else:
+        while os.getppid() == number:
+            time.sleep(PAUSE)
+    os._exit(1)

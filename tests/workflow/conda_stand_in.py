@@ -1,32 +1,39 @@
 #!/usr/bin/env python3
-"""Plays conda where none can be installed: an environment is a folder whose `python` is the one of the tests, and tells it.
+"""Plays conda where none can be installed: packages are found, chosen and linked by rattler, from a channel on this disk.
 
-It refuses what conda would refuse too: an environment file without a Python, without channels, or with a package that has no
-exact version.
+The ``pip`` section of an environment file is installed by pip, from a folder of wheels. Whatever channels the file names, the one
+of ``STUB_CHANNEL`` is taken.
 """
 
+import asyncio
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
+import rattler
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder whose bin/ this lies in
 
 
+async def link(specs, prefix):
+    """Choose packages and put them into an environment."""
+    records = await rattler.solve([os.environ["STUB_CHANNEL"]], specs, platforms=["linux-64", "noarch"])
+    await rattler.install(records, prefix, cache_dir=ROOT / "cache", show_progress=False)
+
+
 def create(file, prefix):
     """Make the environment of a file."""
     wanted = yaml.safe_load(Path(file).read_text())
-    plain = [entry for entry in wanted["dependencies"] if isinstance(entry, str)]
-    pinned = [entry for group in wanted["dependencies"] if isinstance(group, dict) for entry in group["pip"]]
-    if not wanted["channels"] or "python=3.11" not in plain or not pinned or any("==" not in entry for entry in pinned):
-        sys.exit(f"{file}: not an environment of this project")
-    python = Path(prefix) / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\necho "$@" >> {prefix}/calls\nexec {os.environ["REAL_PYTHON"]} "$@"\n')
-    python.chmod(0o755)
-    (Path(prefix) / "pins").write_text("\n".join(pinned))
+    if not wanted["channels"]:
+        sys.exit(f"{file}: names no channel")
+    asyncio.run(link([entry for entry in wanted["dependencies"] if isinstance(entry, str)], prefix))
+    pins = [entry for group in wanted["dependencies"] if isinstance(group, dict) for entry in group["pip"]]
+    wheels = ["--no-index", "--no-deps", "--find-links", os.environ["STUB_WHEELS"], "--target", f"{prefix}/site-packages"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wheels, *pins]
+    sys.exit(subprocess.run(pip, check=False).returncode)
 
 
 def main():

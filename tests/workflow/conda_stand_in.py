@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Plays conda where none can be installed: packages are found, chosen and linked by rattler, from a channel on this disk.
 
-The ``pip`` section of an environment file is installed by pip, from a folder of wheels. Whatever channels the file names, the one
-of ``STUB_CHANNEL`` is taken.
+The ``pip`` section of an environment file is installed by pip, from a folder of wheels. Whatever channels the file names, the
+one of ``STUB_CHANNEL`` is taken.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from tests.workflow.checkout import ENVIRONMENT, Checkout
 
 pytest.importorskip("rattler", reason="needs py-rattler, which installs conda packages (envs/conda.lock)")
 
-from tests.workflow.conda_channel import make_channel, make_wheels  # noqa: E402
+from tests.workflow.conda_channel import make_channel, make_wheels
 
 pytestmark = pytest.mark.workflow
 PINS = yaml.safe_load((REPOSITORY / "envs" / "core.yaml").read_text())["dependencies"][-1]["pip"]

@@ -42,11 +42,9 @@ onstart:
 
 
 onsuccess:
-    from freetumor.figures.costs import write_cost_page  # heavy, and every job of a cluster parses this file
+    from freetumor.figures.finish import finish_study  # heavy, and every job of a cluster parses this file
 
-    checksums.record(Path(CONFIG).parent, STUDY.seed)
-    folders = ([Path(path).parent for path in paths] for paths in (VOLUMES, RAW_CASES))
-    write_cost_page(STUDY.title or STUDY.study, Path(CONFIG).parent, *folders, Path(REPORT).name)
+    finish_study(STUDY, Path(CONFIG).parent.parent, alone=True)
 
 
 wildcard_constraints:
@@ -79,6 +77,7 @@ rule all:
     input:
         REPORT,
         BANKS,
+        CHECKSUMS,
 
 
 rule download:

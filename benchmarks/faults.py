@@ -1,6 +1,6 @@
 """What happens on a Slurm cluster when something fails: a pretended cluster of two nodes, the profile that users take.
 
-    python benchmarks/faults.py                 # all, about ten minutes of waiting; needs root and Slurm
+    python benchmarks/faults.py                 # all, about twenty minutes, half of it waiting; needs root and Slurm
     python benchmarks/faults.py memory gpu      # some
 
 Prints one line per event: what was done, what came of it, and whether it is what docs/how-to/run-on-a-cluster.md says.
@@ -8,6 +8,7 @@ Prints one line per event: what was done, what came of it, and whether it is wha
 
 import argparse
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+ATTEMPTS = 10  # runs of the driver, when so many jobs are killed that one of them fails three times
 QUICK = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
 
 
@@ -144,8 +146,44 @@ def twice(place: Place) -> tuple[str, bool]:
     return f"the second ended with {second}, the first with {status}, the job began {place.starts()} times", good
 
 
+def study(place: Place) -> tuple[str, bool]:
+    """The tiny study of the tests, every stage; nothing fails."""
+    status, same, count = _study(place, cancels=0)
+    return f"driver ended with {status}, {count} results{'' if same else ' NOT'} as on one machine", status == 0 and same
+
+
+def cancel(place: Place) -> tuple[str, bool]:
+    """The same study, of which a running job is killed every few seconds."""
+    status, same, count = _study(place, cancels=20)
+    return f"driver ended with {status}, {count} results{'' if same else ' NOT'} as on one machine", status == 0 and same
+
+
+def _study(place: Place, cancels: int) -> tuple[int, bool, int]:
+    """Run the tiny study here and on the cluster, where ``cancels`` jobs are killed: exit status, same bytes, results."""
+    here, there = (Checkout(place.folder / name) for name in ("here", "there"))
+    here.run(cores=2)
+    words = there.command()
+    command = [*words[: words.index("--cores")], "--workflow-profile", "profiles/slurm", "--jobs", "4", *QUICK]
+    command += words[words.index("--configfile") :]
+    environment, rng = place.environment | ENVIRONMENT | {"SLURM_CONF": place.environment["SLURM_CONF"]}, random.Random(1)
+    status = None
+    for _ in range(ATTEMPTS):
+        with (place.folder / "driver.log").open("a") as log:
+            driver = subprocess.Popen(command, cwd=there.folder, env=environment, stdout=log, stderr=log)
+        while (status := driver.poll()) is None:
+            time.sleep(rng.uniform(2, 8))
+            running = place.ask("squeue", "-h", "-t", "running", "-o", "%i").split()
+            if cancels and running:
+                place.ask("scancel", "--signal=KILL", "--full", rng.choice(running))
+                cancels -= 1
+        if status == 0:
+            break
+    found, expected = there.content(), here.content()
+    return status, found == expected and not cancels, len(found)
+
+
 EVENTS: dict[str, Callable[[Place], tuple[str, bool]]] = {
-    event.__name__: event for event in (gpu, memory, node, interrupt, terminate, kill, twice, limit)
+    event.__name__: event for event in (gpu, memory, node, interrupt, terminate, kill, twice, limit, study, cancel)
 }
 
 
@@ -175,6 +213,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     sys.path[0:1] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
+    from tests.workflow.checkout import ENVIRONMENT, Checkout
     from tests.workflow.slurm_cluster import cluster, why_not
 
     main()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 
-from freetumor.core import checksums, code, pins, runs, settings as study_settings
+from freetumor.core import code, pins, runs, settings as study_settings
 from freetumor.core.errors import UserError, fail
 from freetumor.download.sources import check_source, surroundings_of
 
@@ -78,6 +78,7 @@ SUMMARY = f"results/{STUDY.study}/evaluation/summary.csv"
 FIGURES = expand("results/{study}/figures/{name}.png", study=STUDY.study, name=STUDY.figures)
 CONTACT_SHEETS = [f"results/{STUDY.study}/figures/contact_sheets/{source.name}.png" for source in STUDY.sources]
 REPORT = f"results/{STUDY.study}/report.html"
+CHECKSUMS = f"results/{STUDY.study}/checksums.json"
 CLASSIFICATION = [SUMMARY.replace("summary", "classification")] if STUDY.task == "classification" else []
 REALISM = [SUMMARY.replace("summary", "realism")] if "realism" in STUDY.figures else []
 DISTRIBUTIONS, PRIVACY = ([path.replace("realism", name) for path in REALISM] for name in ("distributions", "privacy"))

@@ -1,9 +1,10 @@
-"""Say what a reader must know: published numbers beside ours, a card per network, a data sheet, and the reporting checklist.
+"""Say what a reader must know: published numbers beside ours, a card per network, a data sheet, the reporting checklist; finish.
 
 Needs   the tables of cases and of the evaluation, and all trained weights with what lies beside them
 Gives   results/<study>/evaluation/claims.csv, if the study names published numbers, and
-        results/<study>/reporting/{model_card_<kind>[_<name>].md,model_cards.csv,data_sheet.md,claim2024.csv}
-Steps   compare_claims; build_cards → build_checklist
+        results/<study>/reporting/{model_card_<kind>[_<name>].md,model_cards.csv,data_sheet.md,claim2024.csv}; when all is done,
+        results/<study>/{checksums.json,costs.csv,costs.html}
+Steps   compare_claims; build_cards → build_checklist; finish_study
 """
 
 
@@ -121,4 +122,34 @@ rule build_checklist:
             --items {input.answers:q} \
             --results {params.results:q} \
             --output {output:q} 2>&1 | tee {log:q}
+        """
+
+
+# Also done when any run ends well (Snakefile). That alone would not do: killed right then, a run would never do it again.
+rule finish_study:
+    input:
+        REPORT,
+        BANKS,
+    output:
+        checksums="results/{study}/checksums.json",
+        costs=multiext("results/{study}/costs", ".csv", ".html"),
+    log:
+        "results/{study}/logs/finish_study.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(60),
+    params:
+        config=CONFIG,
+        results=subpath(output.checksums, ancestor=2),
+        code=code_hash("finish_study.py"),
+    message:
+        "Finishing {wildcards.study}"
+    shell:
+        """
+        python scripts/finish_study.py \
+            --config {params.config:q} \
+            --results {params.results:q} 2>&1 | tee {log:q}
         """

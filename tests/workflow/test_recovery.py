@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -86,3 +87,23 @@ def test_a_finished_study_is_verified_and_its_state_is_told(finished):
     os.utime(summary, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert changed.returncode == 2
     assert "differs: evaluation/summary.csv" in changed.stdout
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_finished_by_the_next(finished):
+    folder = finished.folder / "results" / "tiny"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = folder / "figures" / f".overview.pdf.{socket.gethostname()}-{gone.pid}.part.pdf"
+    left.write_text("half")
+    content = finished.content()
+    (folder / "checksums.json").unlink()
+    (folder / "costs.csv").unlink()
+    assert finished.planned() == {"finish_study": 1, "all": 1}
+    finished.run()
+    assert not left.exists()
+    assert (folder / "costs.csv").exists()
+    assert (folder / "costs.html").exists()
+    command = [sys.executable, "scripts/verify_results.py", "config.yaml", "studies/tiny.yaml"]
+    verified = subprocess.run(command, cwd=finished.folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert verified.returncode == 0, verified.stdout
+    assert finished.content() == content

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .errors import DiskFull
+from .leftovers import temporary_name
 from .progress import format_bytes
 
 SCARCE = 2**20  # bytes: a disk with less is taken to be full
@@ -21,13 +21,12 @@ SCARCE = 2**20  # bytes: a disk with less is taken to be full
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success flush it to disk and rename it into place.
 
-    The temporary name ends in the suffix of ``path``, because many writers choose the format by it. If the block raises,
-    the temporary file is removed and ``path`` is left as it was.
+    If the block raises, the temporary file is removed and ``path`` is left as it was. If the process is killed, the file stays
+    until the study has come to its end (``leftovers``).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = "".join(path.suffixes[-2:])
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part{suffix}")
+    temporary = temporary_name(path)
     try:
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)

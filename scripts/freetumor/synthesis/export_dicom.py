@@ -8,6 +8,7 @@ from pathlib import Path
 
 from freetumor.core.config import Config
 from freetumor.core.labels import class_names
+from freetumor.core.leftovers import temporary_name
 
 from .export import Export, export_volumes
 from .export_seg import make_segmentation
@@ -46,7 +47,7 @@ def export_dicom(config: Config, cases: Path, manifest: Path, output: Path) -> N
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside ``path``; on success it takes the place of ``path``, else it is removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = temporary_name(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:

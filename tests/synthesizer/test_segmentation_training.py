@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from freetumor.core.device import Device
 from freetumor.core.tables import FOLD_CASES, read_table
@@ -49,6 +50,32 @@ def test_a_batch_in_parts_has_the_gradient_of_the_mean_of_the_parts(study, label
     parts.step(1)
     for one, other, both in zip(*gradients, parts.network.parameters(), strict=True):
         torch.testing.assert_close(both.grad, (one + other) / 2, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [16, 20, 33, 48])
+def test_the_loss_is_that_of_monai_and_its_gradient_that_of_the_mean_a_gpu_takes(study, labeled, fold, side):
+    """On a GPU the losses of the voxels are averaged: another sum, but bit for bit the same gradient."""
+    from monai.losses.dice import DiceCELoss
+
+    dice_ce = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+    training, random = make_training(study, labeled, fold), torch.Generator().manual_seed(side)
+    logits = torch.randn(2, 5, side, 16, side, generator=random)
+    labels = torch.randint(0, 5, (2, side, 16, side), generator=random)
+    training.network = torch.nn.Identity()
+    losses = {
+        "ours": lambda x: training._loss(x, labels),
+        "monai": lambda x: dice_ce(x, labels[:, None]),
+        "gpu": lambda x: training.dice(x, labels[:, None]) + cross_entropy(x, labels, reduction="none").mean(),
+    }
+    values, gradients = {}, {}
+    for name, loss in losses.items():
+        x = logits.clone().requires_grad_()
+        result = loss(x)
+        result.backward()
+        values[name], gradients[name] = result.item(), x.grad
+    assert values["ours"] == values["monai"] == pytest.approx(values["gpu"], rel=1e-6)
+    assert torch.equal(gradients["ours"], gradients["monai"])
+    assert torch.equal(gradients["ours"], gradients["gpu"])
 
 
 class Oracle(torch.nn.Module):

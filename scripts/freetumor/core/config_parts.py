@@ -46,7 +46,7 @@ class Section(BaseModel):
 
 
 class Compute(Section):
-    """How the work is run. Only `torch_threads` and `device` can change a result."""
+    """How the work is run. Only `torch_threads` and `device` can change a result, and on a GPU its precision and kernels."""
 
     torch_threads: int = Field(
         1,
@@ -60,6 +60,9 @@ class Compute(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU if there is one.")
     mixed_precision: bool = Field(True, description="Automatic mixed precision on a GPU; never used on a CPU.")
+    deterministic: bool = Field(
+        True, description="Deterministic kernels on a GPU, and an error where torch has none; see docs/how-to/run-on-a-gpu.md."
+    )
     gpus_per_job: int = Field(
         1, ge=1, description="GPUs of one training job on one machine; more than one starts it under `torchrun`."
     )

@@ -75,9 +75,9 @@ def prepare(compute: Compute) -> Device:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(compute.torch_threads)
-    # Warn only, because MaxPool3d has no deterministic backward on CUDA. `use_deterministic_algorithms` does the same, but
-    # imports the compiler for it, a third of the time of a short job.
-    torch.set_deterministic_debug_mode("warn")
+    # An error, since nothing that is trained needs a kernel without a deterministic form (core/determinism.py).
+    # `use_deterministic_algorithms` does the same, but imports the compiler for it, a third of the time of a short job.
+    torch.set_deterministic_debug_mode("error" if compute.deterministic else "default")
     torch.backends.cudnn.benchmark = False
     has_gpu = torch.cuda.is_available()
     if compute.device == "cuda" and not has_gpu:

@@ -14,6 +14,8 @@ from freetumor.core.config import Config, Network
 from freetumor.core.errors import UserError
 from freetumor.core.weights import load_weights
 
+from .pooling import MaxPool3d
+
 
 def build_network(
     network: Network,
@@ -102,7 +104,7 @@ class UNet3D(nn.Module):
         ends = [width * 2 ** (level + 1) for level in range(self.LEVELS)]
         starts = [in_channels, *ends[:-1]]
         self.encoders = nn.ModuleList(block(a, b // 2, b) for a, b in zip(starts, ends, strict=True))
-        self.pool = nn.MaxPool3d(2)
+        self.pool = MaxPool3d()
         self.raise_ = nn.ModuleList(nn.ConvTranspose3d(c, c, 2, stride=2) for c in reversed(ends[1:]))
         self.decoders = nn.ModuleList(block(b + a, a, a) for a, b in zip(reversed(ends[:-1]), reversed(ends[1:]), strict=True))
         self.head = nn.Conv3d(ends[0], out_channels, 1)

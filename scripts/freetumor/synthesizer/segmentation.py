@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from freetumor.core.config import Config, Training
 from freetumor.core.device import Device
@@ -104,7 +105,7 @@ class SegmentationTraining(Supervised):
         config: Config,
         device: Device,
     ) -> None:
-        from monai.losses.dice import DiceCELoss
+        from monai.losses.dice import DiceLoss
 
         super().__init__(network, settings, device)
         self.batches, self.validation = batches, validation
@@ -112,7 +113,7 @@ class SegmentationTraining(Supervised):
         workers = config.compute.loader_workers if batches.elsewhere else 0
         self.feed = Feed(Views(batches, self.window, device.mine(settings.batch)), settings.steps, workers)
         # Dice over the batch: most patches lack most classes, and the Dice of an absent class is noise.
-        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        self.dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step."""
@@ -129,7 +130,8 @@ class SegmentationTraining(Supervised):
         mine = self.device.mine(len(images))
         with self.device.autocast():
             logits = self.network(images[mine.start :: mine.step])
-        return self.loss(self.device.gather(logits.float()), labels[:, None])
+        logits = self.device.gather(logits.float())
+        return self.dice(logits, labels[:, None]) + mean_cross_entropy(logits, labels)
 
     def validate(self, step: int) -> dict[str, float]:
         """Mean tumor Dice over the validation cases; keep the weights if they are the ones to keep."""
@@ -149,3 +151,14 @@ class SegmentationTraining(Supervised):
             if b.any():
                 per_class.append(2 * float((a & b).sum()) / float(a.sum() + b.sum()))
         return float(np.mean(per_class)) if per_class else float("nan")
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over all voxels of the cross-entropy of logits (batch, classes, z, y, x) with labels (batch, z, y, x).
+
+    torch's own mean has no deterministic kernel on a GPU: there the losses of the voxels are averaged, which gives the same
+    gradient, and the same loss but for rounding.
+    """
+    if logits.device.type == "cpu":
+        return cross_entropy(logits, labels)
+    return cross_entropy(logits, labels, reduction="none").mean()

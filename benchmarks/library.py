@@ -37,6 +37,7 @@ from .references import pixel2cancer as published_growth
 from .references.syntumor import BLUR, CONTRAST, SIZES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+CPU = torch.device("cpu")
 ORGAN = 0
 FASTEST = {"typesize": 2, "codec": blosc2.Codec.ZSTD, "clevel": 1, "nthreads": 1}  # of what is as small as any
 PROCEDURAL, AUTOMATON, COPY_PASTE = "procedural", "automaton", "copy_paste"
@@ -99,13 +100,14 @@ def _default() -> dict:
     return yaml.safe_load((REPOSITORY / "config.yaml").read_text())
 
 
-def build(config: Config, folder: Path, donors: Sequence[CanvasFiles] = ()) -> TumorSynthesizer:
+def build(config: Config, folder: Path, donors: Sequence[CanvasFiles] = (), device: torch.device = CPU) -> TumorSynthesizer:
     """The study's synthesizer; weights are drawn, not trained, since time does not depend on them.
 
     Args:
         config: the study, of one synthesizer.
         folder: where weights are written to, as the assembly reads them from files.
         donors: cases with lesions, for copy-and-paste.
+        device: where networks run.
     """
     (name,) = config.synthesizers
     settings, weights, segmenter = config.synthesizers[name], None, None
@@ -121,7 +123,7 @@ def build(config: Config, folder: Path, donors: Sequence[CanvasFiles] = ()) -> T
         segmenter = folder / f"{name}.segmenter.safetensors"
         save_weights(segmenter, segmenter_network(config.segmenter.network, config, seed=0).state_dict(), {})
     lenders = [open_case(files, hide_tumors=False) for files in donors]
-    return assemble(name, config, lenders, torch.device("cpu"), weights, segmenter)
+    return assemble(name, config, lenders, device, weights, segmenter)
 
 
 def open_case(files: CanvasFiles, hide_tumors: bool = True) -> Case:

@@ -39,12 +39,10 @@ def test_two_processes_have_the_gradients_and_the_losses_of_one(found, name):
     one, two = (result[name] for result in found)
     for a, b in zip(one["records"], two["records"], strict=True):
         assert b == pytest.approx(a, rel=1e-5)
-    for part, least in (
-        ("gradients", 1e-4),
-        ("buffers", 1e-2),
-    ):  # Adam makes full steps of the rounding errors of a zero gradient
+    for part in ("gradients", "buffers"):
         assert one[part].keys() == two[part].keys()
         assert one[part] or (name, part) == ("adversarial", "buffers")  # its networks normalize per sample
-        for key, value in one[part].items():
-            scale = max(float(value.float().abs().max()), least)
+        largest = max((float(value.float().abs().max()) for value in one[part].values()), default=0.0)
+        for key, value in one[part].items():  # a bias before a normalization has no gradient but rounding errors
+            scale = max(float(value.float().abs().max()), 1e-3 * largest)
             torch.testing.assert_close(two[part][key] / scale, value / scale, rtol=0, atol=5e-3, msg=key)

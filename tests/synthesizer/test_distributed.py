@@ -39,10 +39,11 @@ def test_two_processes_have_the_gradients_and_the_losses_of_one(found, name):
     one, two = (result[name] for result in found)
     for a, b in zip(one["records"], two["records"], strict=True):
         assert b == pytest.approx(a, rel=1e-5)
-    for part in ("gradients", "buffers"):
+    # A bias before a normalization has no gradient but rounding errors, of which Adam makes a full step.
+    largest = max(float(value.abs().max()) for value in one["gradients"].values())
+    for part, least in (("gradients", 1e-3 * largest), ("buffers", 1e-2)):
         assert one[part].keys() == two[part].keys()
         assert one[part] or (name, part) == ("adversarial", "buffers")  # its networks normalize per sample
-        largest = max((float(value.float().abs().max()) for value in one[part].values()), default=0.0)
-        for key, value in one[part].items():  # a bias before a normalization has no gradient but rounding errors
-            scale = max(float(value.float().abs().max()), 1e-3 * largest)
+        for key, value in one[part].items():
+            scale = max(float(value.float().abs().max()), least)
             torch.testing.assert_close(two[part][key] / scale, value / scale, rtol=0, atol=5e-3, msg=key)

@@ -44,7 +44,7 @@ onstart:
 onsuccess:
     from freetumor.figures.finish import finish_study  # heavy, and every job of a cluster parses this file
 
-    finish_study(STUDY, Path(CONFIG).parent.parent, alone=True)
+    finish_study(STUDY, Path(CONFIG).parent.parent)
 
 
 wildcard_constraints:

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from freetumor.core.determinism import Recorder, unexplained
 from freetumor.core.device import Device
 from freetumor.core.errors import REFUSAL
 from freetumor.synthesis.shards import FoldSynthesizer
@@ -22,6 +21,7 @@ from freetumor.synthesizer.networks import count_parameters
 
 from . import library, trainings
 from .accelerator import Clock
+from .determinism import Recorder, unexplained
 from .deviations import distance, furthest, off, unequal
 from .sections import Setting
 

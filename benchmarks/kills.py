@@ -167,7 +167,7 @@ class Killer:
             names = sorted(name for name in found.keys() | self.expected if found.get(name) != self.expected.get(name))
             raise SystemExit(f"kills: after {sum(self.victims.values())} kills these differ: {', '.join(names[:20])}")
         results = self.checkout.folder / "results"
-        left = [path for path in results.rglob("*") if path.is_file() and (".part" in path.name or ".tmp" in path.name)]
+        left = [path for path in results.rglob("*") if path.is_file() and ".tmp" in path.name]
         if left:
             raise SystemExit(f"kills: temporary files are left: {', '.join(map(str, left[:20]))}")
         self.compared += 1

@@ -78,7 +78,10 @@ def measured(study: Path) -> str:
 
 
 def planned(config: Config, volumes: int, lesions: int, gpus: Sequence[int], teraflops: float, cores: int) -> str:
-    """Costs of a study that was not run, and how long it would take on each number of GPUs."""
+    """Costs of a study that was not run, and how long it would take on each number of GPUs.
+
+    Every fold has a bank of its own; a volume is predicted by one recognizer of each arm and seed.
+    """
     lines = _lines(config, volumes, lesions)
     rows = [("stage", "work", "core-hours", "10^18 operations", "GPU-hours")]
     for line in lines:
@@ -108,12 +111,15 @@ def _lines(config: Config, volumes: int, lesions: int) -> list[Line]:
             lines.append(Line(f"generator {name}", f"{folds} trainings", 0.0, folds * tera, folds, own))
     drawing = costs()["synthesis", "constant"]
     for name in config.banks:
-        count = volumes * lesions
+        count = volumes * lesions * folds
         if (tera := study.lesion(name)) is not None:
-            lines.append(Line(f"bank of {name}", f"{count:,} lesions", count * drawing / HOUR, count * tera, count))
-    runs = folds * len(config.recognition.arms) * len(config.recognition.seeds)
+            lines.append(Line(f"banks of {name}", f"{count:,} lesions", count * drawing / HOUR, count * tera, count))
+    each = len(config.recognition.arms) * len(config.recognition.seeds)
+    runs = folds * each
     lines.append(Line("recognizers", f"{runs} trainings", 0.0, runs * study.recognizer(), runs, own))
-    lines.append(Line("prediction", "1,000 volumes", 0.0, 1000 * study.prediction(stored), 1000))
+    predicted = 1000 * each
+    work = f"1,000 volumes, {each} times"
+    lines.append(Line("prediction", work, 0.0, predicted * study.prediction(stored), predicted))
     return lines
 
 

@@ -18,8 +18,10 @@ from freetumor.core import code, pins, runs, settings as study_settings
 from freetumor.core.errors import UserError, fail
 from freetumor.download.sources import check_source, surroundings_of
 
-# A shell command says `python`; without conda that is the Python that runs Snakemake.
-os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))
+# A shell command says `python`; without conda that is the Python that runs Snakemake, whose packages it compares with the lock.
+os.environ.update(
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]), FREETUMOR_CHECKED=sys.prefix
+)
 
 try:
     for path in workflow.configfiles:  # read again strictly: keys given twice pass Snakemake in silence
@@ -177,10 +179,11 @@ def organ_gpus(wildcards):
 
 
 def training_threads():
-    """Cores of a training on one machine: of each of its processes, and of the workers that feed it."""
+    """Cores of a training on one machine: of each of its processes, and of the workers that feed it with patches."""
     compute = STUDY.compute
+    workers = compute.loader_workers if STUDY.task == "segmentation" else 0
     processes = 1 if compute.device == "cpu" else compute.gpus_per_job
-    return processes * (compute.torch_threads + compute.loader_workers)
+    return processes * (compute.torch_threads + workers)
 
 
 def memory(megabytes):

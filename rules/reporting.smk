@@ -131,7 +131,7 @@ rule finish_study:
         REPORT,
         BANKS,
     output:
-        checksums="results/{study}/checksums.json",
+        checksums=update("results/{study}/checksums.json"),
         costs=multiext("results/{study}/costs", ".csv", ".html"),
     log:
         "results/{study}/logs/finish_study.log",

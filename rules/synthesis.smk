@@ -69,7 +69,7 @@ rule merge_manifests:
     benchmark:
         "results/{study}/benchmarks/merge_manifests/fold{fold}-{synthesizer}.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),

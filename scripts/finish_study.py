@@ -16,7 +16,7 @@ def main() -> None:
     from freetumor.core.settings import load
     from freetumor.figures.finish import finish_study
 
-    finish_study(load(args.config), args.results, alone=False)
+    finish_study(load(args.config), args.results)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from benchmarks import library, trainings
+from benchmarks.determinism import USES
 from benchmarks.deviations import distance, furthest, off, unequal
 from benchmarks.gpu_command import COLUMNS, cell, main, show
 from benchmarks.gpu_sections import SECTIONS, failure, of_each_training
 from benchmarks.sections import Setting
-from freetumor.core.determinism import USES
 from freetumor.core.device import Device
 
 FEW = ["unet", "adversarial_unet3d", "acgan"]

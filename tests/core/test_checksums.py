@@ -45,6 +45,7 @@ def test_every_difference_is_named(folder, capsys):
     os.utime(folder / "fold0" / "a.pack", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     (folder / "config.yaml").unlink()
     (folder / "new.csv").touch()
+    os.utime(folder / "new.csv", (0, 0))
     with pytest.raises(UserError, match="1 of 3 results differ, 1 are missing, 1 were not there"):
         verify(folder)
     out = capsys.readouterr().out.splitlines()
@@ -57,12 +58,25 @@ def test_two_runs_of_a_study_can_be_compared(folder, tmp_path_factory, capsys):
         (other / name).parent.mkdir(exist_ok=True)
         (other / name).write_bytes((folder / name).read_bytes())
     record(other, 7)
-    verify(folder, other / "checksums.json")
-    (other / "config.yaml").write_text("changed")
+    (other / "config.yaml").write_text("of a machine with more cores")
     record(other, 7)
-    with pytest.raises(UserError, match="1 of 3 results differ"):
+    verify(folder, other / "checksums.json")
+    (other / "evaluation" / "summary.csv").write_text("changed")
+    record(other, 7)
+    with pytest.raises(UserError, match="1 of 2 results differ"):
         verify(folder, other / "checksums.json")
-    assert "differs: config.yaml" in capsys.readouterr().out
+    assert "differs: evaluation/summary.csv" in capsys.readouterr().out
+
+
+def test_results_of_a_run_that_was_killed_before_its_end_are_recorded(folder, capsys):
+    (folder / "fold0" / "export.csv").write_text("new")
+    later = (folder / "checksums.json").stat().st_mtime + 5
+    os.utime(folder / "fold0" / "export.csv", (later, later))
+    verify(folder)
+    assert "1 results are newer than that and are recorded now: fold0/export.csv" in capsys.readouterr().out
+    (folder / "fold0" / "export.csv").write_text("NEW")
+    with pytest.raises(UserError, match="1 of 4 results differ"):
+        verify(folder)
 
 
 def test_a_study_without_checksums_is_a_user_error(tmp_path):

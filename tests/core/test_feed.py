@@ -12,6 +12,7 @@ from freetumor.core.errors import UserError
 from freetumor.core.feed import Feed
 from freetumor.core.seeding import generator
 from tests.conftest import REPOSITORY
+from tests.core.parents import output_after_kill
 
 STEPS = 9
 
@@ -52,7 +53,7 @@ def test_an_error_of_the_user_stays_one_line(workers):
 def test_a_killed_worker_ends_the_training():
     feed = Feed(draw_or_die, STEPS, 2)
     started = time.monotonic()
-    with pytest.raises(RuntimeError, match="DataLoader worker"):
+    with pytest.raises(UserError, match=r"^compute\.loader_workers: a process that makes patches was killed[^\n]*$"):
         for step in range(1, STEPS + 1):
             feed.take(step)
     assert time.monotonic() - started < 60
@@ -98,11 +99,24 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_of_a_killed_training_end_and_close_its_log(tmp_path):
-    (tmp_path / "job.py").write_text(JOB)
+DROPPED = """
+import numpy as np
+from freetumor.core.feed import Feed
+
+def make(step):
+    return np.full(5_000_000, step)
+
+if __name__ == "__main__":
+    print(Feed(make, 99, 2).take(1)[0])
+"""
+
+
+def test_a_training_that_ends_early_ends_in_silence(tmp_path):
+    (tmp_path / "job.py").write_text(DROPPED)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
-    job = subprocess.Popen([sys.executable, "job.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-    assert job.stdout.readline() == "1\n"
-    job.kill()
-    rest, _ = job.communicate(timeout=60)  # the output ends when the last process that holds it is gone
-    assert rest == ""
+    job = subprocess.run([sys.executable, "job.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (job.returncode, job.stdout, job.stderr) == (0, "1\n", "")
+
+
+def test_workers_of_a_killed_training_end_and_close_its_log(tmp_path):
+    assert output_after_kill(tmp_path, JOB, "1") == ""

@@ -1,14 +1,7 @@
 """Workers compute, and end with a parent that was killed, so that its output ends too."""
 
-import os
-import signal
-import subprocess
-import sys
-
-import pytest
-
 from freetumor.core.workers import process_pool
-from tests.conftest import REPOSITORY
+from tests.core.parents import output_after_kill
 
 JOB = """
 import time
@@ -28,16 +21,8 @@ def test_workers_compute():
         assert list(pool.map(abs, range(-3, 0))) == [3, 2, 1]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_workers_of_a_killed_parent_end_and_close_its_output(tmp_path):
-    (tmp_path / "job.py").write_text(JOB)
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
-    parent = subprocess.Popen([sys.executable, "job.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-    assert parent.stdout.readline() == "1 2\n"
-    assert parent.stdout.readline() == "waiting\n"
-    parent.kill()
-    rest, _ = parent.communicate(timeout=60)  # the output ends when the last process that holds it is gone
-    assert rest == ""
+    assert output_after_kill(tmp_path, JOB, "1 2", "waiting") == ""
 
 
 STARTER = """
@@ -48,12 +33,5 @@ time.sleep(600)
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_so_do_processes_that_torchrun_starts_in_sessions_of_their_own(tmp_path):
-    (tmp_path / "starter.py").write_text(STARTER)
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
-    starter = subprocess.Popen([sys.executable, "starter.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-    assert starter.stdout.readline() == "working\n"
-    starter.kill()
-    rest, _ = starter.communicate(timeout=60)
-    assert rest == ""
+    assert output_after_kill(tmp_path, STARTER, "working") == ""

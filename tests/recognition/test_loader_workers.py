@@ -27,7 +27,7 @@ def with_workers(study, workers):
 
 def longer(study, steps):
     """The same study with trainings of recognizers long enough to be stopped often, and fewer checkpoints than steps."""
-    training = study.recognition.training.model_copy(update={"steps": steps, "checkpoint_every": 3, "validate_every": 7})
+    training = study.recognition.training.model_copy(update={"steps": steps, "checkpoint_every": 2, "validate_every": 5})
     return study.model_copy(update={"recognition": study.recognition.model_copy(update={"training": training})})
 
 
@@ -64,15 +64,20 @@ def test_so_are_those_of_the_synthesizer_stage(study, fold, untrained, tmp_path,
 
 @pytest.mark.parametrize("workers", WORKERS)
 def test_stopped_again_and_again_a_training_ends_with_the_same_weights(study, fold, tmp_path, monkeypatch, workers):
-    study = longer(study, STOPS + 1)
+    steps = STOPS + 4
+    study, taken = longer(study, steps), []
     train_recognizer(study, "constant", 0, 1, fold, *paths(tmp_path / "whole"))
-    config = with_workers(study, workers)
-    for step in range(2, STOPS + 2):
+    config, step_of = with_workers(study, workers), SegmentationTraining.step
+    monkeypatch.setattr(SegmentationTraining, "step", lambda self, step: taken.append(step) or step_of(self, step))
+    for step in range(4, STOPS + 4):
         with monkeypatch.context() as patch:
             interrupt(patch, SegmentationTraining, step)
             with pytest.raises(Interrupted):
                 train_recognizer(config, "constant", 0, 1, fold, *paths(tmp_path / "cut"))
+    before = len(taken)
     train_recognizer(config, "constant", 0, 1, fold, *paths(tmp_path / "cut"))
+    assert taken[:4] == [1, 2, 3, 3]  # from the checkpoint of step 2
+    assert taken[before] == steps - 1 - steps % 2  # from the last checkpoint before the last stop
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 

@@ -52,7 +52,7 @@ def test_an_interrupted_shard_goes_on_where_it_was(study, fold, tmp_path, manife
     with pytest.raises(KeyboardInterrupt):
         paint_bank(study, fold, tmp_path, 1)
     assert not (tmp_path / "shard0.parquet").exists()
-    (tmp_path / "bank" / ".case-6.pack.123.part.pack").write_bytes(b"killed while it wrote")
+    (tmp_path / "bank" / ".case-6.pack.123.tmp.pack").write_bytes(b"killed while it wrote")
     monkeypatch.setattr(shards, "paint_case", lambda painter, case: counting(painter, case, most=99))
     assert content(paint_bank(study, fold, tmp_path, 1)) == content(manifest)
     assert len(painted) == len(set(painted)) == 5

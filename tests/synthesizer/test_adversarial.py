@@ -245,7 +245,7 @@ def test_training_makes_the_segmenter_find_more(labeled, pool):
 
 def test_canvases_of_the_pool_show_no_real_tumor(labeled, pool):
     training = make_training(labeled, pool, labeled_share=0.0)
-    samples = [training._sample(step, 0) for step in range(20)]
+    samples = [training.feed.make._sample(step, 0) for step in range(20)]
     assert not any(sample["real"].any() for sample in samples)
     assert not any(((sample["label"] > 0) & (sample["label"] % 2 == 0)).any() for sample in samples)
     assert sum(sample["fake"].any() for sample in samples) > 15
@@ -255,7 +255,7 @@ def test_a_simulated_lesion_lies_in_healthy_voxels_of_its_organ(labeled, pool):
     training = make_training(labeled, pool, labeled_share=1.0)
     seen = set()
     for step in range(30):
-        sample = training._sample(step, 1)
+        sample = training.feed.make._sample(step, 1)
         organ = sample["organ"]
         seen.add(organ)
         assert (sample["label"][sample["fake"]] == 2 * organ + 1).all()

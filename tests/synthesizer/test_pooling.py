@@ -1,4 +1,4 @@
-"""Our max-pooling gives the values and the gradients of torch's, bit for bit, ties and not-a-numbers included."""
+"""The max-pooling of GPUs gives the values and the gradients of torch's, bit for bit, ties and not-a-numbers included."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from freetumor.synthesizer.networks import UNet3D
-from freetumor.synthesizer.pooling import MaxPool3d
+from freetumor.synthesizer.pooling import MaxPool3d, Pool
 
 INTEGERS = {torch.float32: torch.int32, torch.bfloat16: torch.int16, torch.float64: torch.int64}
 
@@ -35,21 +35,21 @@ def test_values_and_gradients_are_those_of_torch(size, levels, dtype, unknown, s
     x = torch.randint(-1, levels, size, generator=random).to(dtype)
     x = torch.where(torch.rand(size, generator=random) < unknown, torch.nan, x).to(dtype)
     gradient = torch.randint(-2, 3, [*size[:2], *(n // 2 for n in size[2:])], generator=random).to(dtype) * -0.1
-    ours, torchs = (pooled(pool, x, gradient) for pool in (MaxPool3d(), nn.MaxPool3d(2)))
+    ours, torchs = (pooled(pool, x, gradient) for pool in (Pool.apply, nn.MaxPool3d(2)))
     assert all(torch.equal(bits(a), bits(b)) for a, b in zip(ours, torchs, strict=True))
 
 
 def test_a_tie_gives_the_gradient_to_the_first_in_z_then_y_then_x():
     x = torch.zeros(1, 1, 2, 2, 2)
     x[0, 0, 0, 1, 1] = x[0, 0, 1, 0, 0] = 1
-    _, gradient = pooled(MaxPool3d(), x, torch.full((1, 1, 1, 1, 1), 5.0))
+    _, gradient = pooled(Pool.apply, x, torch.full((1, 1, 1, 1, 1), 5.0))
     assert gradient.nonzero().tolist() == [[0, 0, 0, 1, 1]]
     assert gradient.sum() == 5
 
 
 def test_a_place_without_gradient_is_zero_even_if_others_are_not_numbers():
     x = torch.arange(16.0).reshape(1, 1, 2, 2, 4)
-    _, gradient = pooled(MaxPool3d(), x, torch.tensor([torch.nan, torch.inf]).reshape(1, 1, 1, 1, 2))
+    _, gradient = pooled(Pool.apply, x, torch.tensor([torch.nan, torch.inf]).reshape(1, 1, 1, 1, 2))
     assert gradient.isnan().sum() == gradient.isinf().sum() == 1
     assert (gradient == 0).sum() == 14
 
@@ -58,15 +58,22 @@ def test_a_place_without_gradient_is_zero_even_if_others_are_not_numbers():
 def test_a_network_has_the_gradients_that_it_had_with_the_pooling_of_torch(batch_statistics):
     x = torch.rand(2, 1, 16, 8, 24, generator=torch.Generator().manual_seed(0))
     found = []
-    for pool in (None, nn.MaxPool3d(2)):
+    for pool in (OnAGpu(), nn.MaxPool3d(2)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = UNet3D(1, 2, width=3, batch_statistics=batch_statistics)
-        network.pool = pool or network.pool
+        network.pool = pool
         result = network(x)
         result.square().sum().backward()
         found.append([result.detach(), *(parameter.grad for parameter in network.parameters())])
     assert all(torch.equal(bits(a), bits(b)) for a, b in zip(*found, strict=True))
+
+
+class OnAGpu(nn.Module):
+    """What the pooling of a network does on a GPU."""
+
+    def forward(self, x):
+        return Pool.apply(x)
 
 
 def test_weights_of_before_still_fit():
@@ -77,4 +84,5 @@ def test_weights_of_before_still_fit():
 def test_values_without_a_gradient_are_those_of_inference():
     x = torch.rand(1, 2, 4, 4, 4, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
+        assert torch.equal(Pool.apply(x), nn.MaxPool3d(2)(x))
         assert torch.equal(MaxPool3d()(x), nn.MaxPool3d(2)(x))

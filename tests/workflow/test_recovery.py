@@ -1,6 +1,7 @@
 """Two drivers at once, and a driver that was killed while its job goes on."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,21 +90,27 @@ def test_a_finished_study_is_verified_and_its_state_is_told(finished):
     assert "differs: evaluation/summary.csv" in changed.stdout
 
 
-def test_a_run_that_was_killed_at_its_very_end_is_finished_by_the_next(finished):
-    folder = finished.folder / "results" / "tiny"
+def test_a_run_that_was_killed_at_its_very_end_is_finished_by_the_next(finished, tmp_path):
+    checkout = Checkout(tmp_path / "copy")
+    for part in ("results", ".snakemake"):
+        shutil.copytree(finished.folder / part, checkout.folder / part)
+    folder = checkout.folder / "results" / "tiny"
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    left = folder / "figures" / f".overview.pdf.{socket.gethostname()}-{gone.pid}.part.pdf"
+    left = folder / "figures" / f".overview.pdf.{socket.gethostname()}-{gone.pid}.tmp.pdf"
     left.write_text("half")
     content = finished.content()
     (folder / "checksums.json").unlink()
     (folder / "costs.csv").unlink()
-    assert finished.planned() == {"finish_study": 1, "all": 1}
-    finished.run()
+    assert checkout.planned() == {"finish_study": 1, "all": 1}
+    script = [sys.executable, "scripts/finish_study.py", "--config", "results/tiny/config.yaml", "--results", "results"]
+    subprocess.run(script, cwd=checkout.folder, env=ENVIRONMENT, check=True, timeout=120)
     assert not left.exists()
+    (folder / "checksums.json").unlink()
+    checkout.run()
     assert (folder / "costs.csv").exists()
     assert (folder / "costs.html").exists()
     command = [sys.executable, "scripts/verify_results.py", "config.yaml", "studies/tiny.yaml"]
-    verified = subprocess.run(command, cwd=finished.folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    verified = subprocess.run(command, cwd=checkout.folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert verified.returncode == 0, verified.stdout
-    assert finished.content() == content
+    assert checkout.content() == content

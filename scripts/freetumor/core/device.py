@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from . import distributed
@@ -67,6 +68,16 @@ class Device:
             torch.distributed.barrier()
 
 
+def set_threads(count: int) -> None:
+    """Let torch and the matrix products of NumPy and SciPy use ``count`` threads, here and in processes started later.
+
+    Whoever starts a job sets a number of its own, such as that of all cores of the job.
+    """
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(count)))
+    threadpool_limits(count)
+    torch.set_num_threads(count)
+
+
 def prepare(compute: Compute) -> Device:
     """Set threads and deterministic kernels, join the process group that ``torchrun`` announced, and choose the device.
 
@@ -74,8 +85,8 @@ def prepare(compute: Compute) -> Device:
         UserError: if a GPU is demanded and there is none.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(compute.torch_threads)
-    # An error, since nothing that is trained needs a kernel without a deterministic form (core/determinism.py).
+    set_threads(compute.torch_threads)
+    # An error, since nothing that is trained needs a kernel without a deterministic form (benchmarks/determinism.py).
     # `use_deterministic_algorithms` does the same, but imports the compiler for it, a third of the time of a short job.
     torch.set_deterministic_debug_mode("error" if compute.deterministic else "default")
     torch.backends.cudnn.benchmark = False

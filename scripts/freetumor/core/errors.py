@@ -1,11 +1,13 @@
 """Errors a user can cause, and how a script reports them: one line and an exit code of their own."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from .exclusive import exclusive
 
+CHECKED = "FREETUMOR_CHECKED"  # variable: prefix of the environment whose packages were compared with the lock
 REFUSAL = " does not have a deterministic implementation"  # words of torch
 
 
@@ -40,8 +42,13 @@ def fail(message: str, status: int = UserError.status) -> NoReturn:
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's ``main``, once at a time, and turn a :class:`UserError` into one line and its exit code.
 
-    So it is done to torch's refusal of an operator that would differ from run to run.
+    So it is done to torch's refusal of an operator that would differ from run to run. A script that does not run in the
+    environment of the driver, which has looked, says first which of its packages are not the pinned ones.
     """
+    if os.environ.get(CHECKED) != sys.prefix:
+        from .pins import warn_of_other_versions  # which comes back here
+
+        warn_of_other_versions()
     try:
         with exclusive(sys.argv):
             main()
@@ -51,4 +58,5 @@ def run_script(main: Callable[[], None]) -> None:
         what, found, _ = str(error).partition(REFUSAL)
         if not found:
             raise
-        fail(f"compute.deterministic: {what}{found} in torch; expected false, to do without")
+        operator = what.rpartition("RuntimeError: ")[2]  # behind the traceback of another process, if it came from there
+        fail(f"compute.deterministic: {operator}{found} in torch; expected false, to do without")

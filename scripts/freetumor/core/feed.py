@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from .device import set_threads
 from .errors import UserError
 from .workers import end_with_parent
 
@@ -20,7 +21,8 @@ class Feed(Generic[T]):
     """Gives what the steps of a training need, in turn.
 
     Args:
-        make: what step number ``step`` needs: a pure function of it, which can be pickled if there are workers.
+        make: what step number ``step`` needs: a pure function of it, which can be pickled if there are workers. What it gives
+            should be arrays, not tensors: these would go through shared memory, of which containers have little.
         steps: number of the last step.
         workers: processes that make it ahead; none: it is made when it is asked for.
     """
@@ -34,14 +36,21 @@ class Feed(Generic[T]):
         """What step number ``step`` needs; workers are started, or started anew, where it is not the one after the last.
 
         Raises:
-            UserError: if making it did.
-            RuntimeError: if a worker was killed.
+            UserError: if making it did, or a worker was killed.
         """
         if not self.workers:
             return self.make(step)
         if self._coming is None or step != self._next:
             self._coming = iter(self._loader(range(step, self.steps + 1)))
-        made = next(self._coming)
+        try:
+            made = next(self._coming)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise UserError(
+                "compute.loader_workers: a process that makes patches was killed, most often for lack of memory; expected "
+                "fewer of them, or more memory for the job"
+            ) from error
         self._next = step + 1
         if step == self.steps:
             self._coming = None  # ends the workers
@@ -82,6 +91,6 @@ def _as_it_is(sample: Any) -> Any:
 def _prepare_worker(_: int) -> None:
     """Compute as the training does, and end with it."""
     steps = torch.utils.data.get_worker_info().dataset
-    torch.set_num_threads(steps.threads)
+    set_threads(steps.threads)
     torch.set_deterministic_debug_mode(steps.determinism)
     end_with_parent()

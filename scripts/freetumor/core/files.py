@@ -6,15 +6,21 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .errors import DiskFull
-from .leftovers import temporary_name
 from .progress import format_bytes
 
 SCARCE = 2**20  # bytes: a disk with less is taken to be full
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside ``path`` that belongs to this process; it ends in the suffixes of ``path``, which many writers go by."""
+    suffix = "".join(path.suffixes[-2:])
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp{suffix}")
 
 
 @contextlib.contextmanager
@@ -22,7 +28,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success flush it to disk and rename it into place.
 
     If the block raises, the temporary file is removed and ``path`` is left as it was. If the process is killed, the file stays
-    until the study has come to its end (``leftovers``).
+    until a run has come to its end (``leftovers``).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

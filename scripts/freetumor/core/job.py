@@ -12,7 +12,6 @@ from .config import Config, Training
 from .device import Device, prepare
 from .files import sha256_file, sha256_json
 from .optimization import Trainable, optimize
-from .pins import warn_of_other_versions
 from .provenance import write_provenance
 from .tables import HISTORY, make_table, write_table
 from .weights import save_weights
@@ -46,14 +45,13 @@ def run_training(
     """
     started = time.monotonic()
     device = prepare(config.compute)
-    if device.leads:
-        warn_of_other_versions()
     facts = {
         "identity": identity,
         "organs": config.organs,
         "inputs": [sha256_file(path) for path in inputs],
         "code": code_hash(sys.argv[0]) if sys.argv[0].endswith(".py") else "",
         "threads": config.compute.torch_threads,
+        "precision": [device.mixed_precision, device.torch.type != "cpu" and config.compute.deterministic],
     }
     trainable = build(device)
     rows = optimize(trainable, settings, Checkpoints(sidecar, sha256_json(facts)), device, label)

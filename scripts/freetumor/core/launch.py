@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from .errors import UserError
 from .gpu_slots import slots_folder, take_gpus, visible_gpus
+from .workers import LAUNCHER
 
 FIRST_PORT, PORTS = 20000, 20000  # where the processes of several machines meet, by the number of the allocation
 
@@ -25,6 +26,7 @@ def launch(gpus: int, command: Sequence[str]) -> None:
     held = take_gpus(gpus, visible, slots_folder(environment)) if visible else []
     if held:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    environment[LAUNCHER] = str(os.getpid())
     program = launcher(max(1, len(held)), environment)
     sys.stdout.flush()
     os.execve(program[0], [*program, *command], environment)

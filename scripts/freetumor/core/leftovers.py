@@ -1,5 +1,6 @@
 """Temporary files of killed jobs: nobody writes them to their end, and the repetition of a job takes names of its own."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -8,33 +9,25 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import psutil
-
-DAY = 86400.0  # seconds after which nobody is taken to write a temporary file still
-NAME = re.compile(r"^\..+-(?P<pid>\d+)\.part(\..*)?$")
+DAY = 86400.0  # seconds after which no other machine is taken to write a temporary file still
+NAME = re.compile(r"^\..+-(?P<pid>\d+)\.tmp(\..*)?$")  # see files.temporary_name
 
 
-def temporary_name(path: Path) -> Path:
-    """A name beside ``path`` that belongs to this process; it ends in the suffixes of ``path``, which many writers go by."""
-    suffix = "".join(path.suffixes[-2:])
-    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part{suffix}")
+def remove_leftovers(folders: Iterable[Path]) -> int:
+    """Remove temporary files and folders of dead processes of this machine, and of other machines if they are a day old.
 
+    What cannot be removed, for example because it belongs to somebody else, stays.
 
-def remove_leftovers(own: Iterable[Path], shared: Iterable[Path] = ()) -> int:
-    """Remove temporary files and folders; how many there were.
-
-    Args:
-        own: folders in which nobody else writes: all are removed.
-        shared: folders in which jobs of other studies may write: those of dead processes of this machine, and of other
-            machines if they are a day old.
+    Returns:
+        How many there were.
     """
-    found = [path for folder in own for path in _temporary(folder)]
-    found += [path for folder in shared for path in _temporary(folder) if _abandoned(path)]
+    found = [path for folder in folders for path in _temporary(folder) if _abandoned(path)]
     for path in found:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
     return len(found)
 
 
@@ -46,9 +39,19 @@ def _temporary(folder: Path) -> Iterator[Path]:
 
 def _abandoned(path: Path) -> bool:
     pid = NAME.match(path.name)["pid"]
-    if f".{socket.gethostname()}-{pid}.part" in path.name:
-        return not psutil.pid_exists(int(pid))
+    if f".{socket.gethostname()}-{pid}.tmp" in path.name:
+        return not _alive(int(pid))
     try:
         return time.time() - path.stat().st_mtime > DAY
     except OSError:  # renamed in between
         return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+        return True
+    return True

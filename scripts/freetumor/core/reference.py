@@ -24,7 +24,7 @@ ENVIRONMENTS = {
     ),
     "torch": (
         "numpy scipy pandas pyarrow scikit-learn matplotlib pydantic pyyaml nibabel SimpleITK blosc2 connected-components-3d "
-        "edt packaging torch monai einops safetensors",
+        "edt packaging threadpoolctl torch monai einops safetensors",
         "training, painting and prediction, and figures that look into networks",
     ),
 }

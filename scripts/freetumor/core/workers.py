@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from threading import Thread
 
+LAUNCHER = "FREETUMOR_LAUNCHER"  # variable of the environment: the process that becomes torchrun
 PAUSE = 0.5  # seconds between two looks at the parent
 
 
@@ -21,9 +22,10 @@ def process_pool(workers: int) -> ProcessPoolExecutor:
 def end_with_parent() -> None:
     """Let this process, which another one started, end when that one does.
 
-    So do the processes of ``torchrun``: they have sessions of their own, and would go on with a training whose job is over.
+    So do the processes of ``torchrun``: they have sessions of their own, and would go on with a training whose job is over. Who
+    starts it tells them its number (``LAUNCHER``), since it may be gone before they look.
     """
-    Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    Thread(target=_follow_parent, args=(int(os.environ.get(LAUNCHER, os.getppid())),), daemon=True).start()
 
 
 def _follow_parent(number: int) -> None:

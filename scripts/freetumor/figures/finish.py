@@ -11,18 +11,18 @@ from .costs import write_cost_page
 REPORT = "report.html"
 
 
-def finish_study(config: Config, results: Path, alone: bool) -> None:
-    """Remove temporary files, write ``checksums.json``, ``costs.csv`` and ``costs.html`` of a study; doing it again is cheap.
+def finish_study(config: Config, results: Path) -> None:
+    """Remove what killed jobs left behind, write ``checksums.json``, ``costs.csv`` and ``costs.html`` of a study.
+
+    Results that have not changed since the last time are not read again.
 
     Args:
         config: the study.
         results: folder of the results of all studies.
-        alone: no job of the study runs, so that every temporary file in its folder is a leftover.
     """
     study = results / config.study
     volumes = [results / "volumes" / config.preset / source.name for source in config.sources]
     data = [results / "data" / source.name for source in config.sources]
-    own, shared = ([study], [*volumes, *data]) if alone else ([], [study, *volumes, *data])
-    remove_leftovers(own, shared)
+    remove_leftovers([study, *volumes, *data])
     checksums.record(study, config.seed)
     write_cost_page(config.title or config.study, study, volumes, data, REPORT)

@@ -172,7 +172,7 @@ def _outcome(future: Future) -> Outcome | None:
 def _sweep(raw: Mapping[str, Any], work: Path) -> None:
     """Remove the temporary files of a case whose process was killed, or ended along with a killed one."""
     for suffix in (*ARRAYS.values(), "json"):
-        for path in work.glob(f".{raw['case_id']}.{suffix}.*.part*"):
+        for path in work.glob(f".{raw['case_id']}.{suffix}.*.tmp*"):
             path.unlink(missing_ok=True)
 
 

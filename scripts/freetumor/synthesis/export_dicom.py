@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from freetumor.core.config import Config
+from freetumor.core.files import temporary_name
 from freetumor.core.labels import class_names
-from freetumor.core.leftovers import temporary_name
 
 from .export import Export, export_volumes
 from .export_seg import make_segmentation

@@ -78,7 +78,7 @@ class AdversarialTraining:
 
     def step(self, step: int) -> dict[str, float]:
         """One step of the generator and one of the discriminator on the same canvases."""
-        canvas = self.feed.take(step).on(self.device.torch)
+        canvas = Canvas.of(self.feed.take(step), self.device.torch)
         for optimizer in self.optimizers:
             set_learning_rate(optimizer, learning_rate(self.training, step))
             optimizer.zero_grad(set_to_none=True)

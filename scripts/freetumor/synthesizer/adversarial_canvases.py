@@ -36,9 +36,11 @@ class Canvas:
     label: Tensor  # study codes
     organs: Tensor
 
-    def on(self, device: torch.device) -> "Canvas":
-        """The batch on a device; ``organs`` stay where they are read."""
-        return Canvas(**{name: value if name == "organs" else value.to(device) for name, value in vars(self).items()})
+    @classmethod
+    def of(cls, arrays: dict[str, np.ndarray], device: torch.device) -> "Canvas":
+        """A batch from arrays of the same names, on a device; ``organs`` stay where they are read."""
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return cls(**{name: tensor if name == "organs" else tensor.to(device) for name, tensor in tensors.items()})
 
     def parts(self, count: int) -> list["Canvas"]:
         """The batch in ``count`` parts, dealt out in turn."""
@@ -67,15 +69,11 @@ class Canvases:
         self.labeled, self.pool = [case for case in labeled if case.organs], [case for case in pool if case.organs]
         self.shape = build_shape(self.settings, config.organs, self.labeled)
 
-    def __call__(self, step: int) -> Canvas:
-        """The canvases of a step, on the CPU."""
+    def __call__(self, step: int) -> dict[str, np.ndarray]:
+        """What :class:`Canvas` holds, for the canvases of a step."""
         samples = [self._sample(step, slot) for slot in self.slots]
-        stack = {
-            name: torch.from_numpy(np.stack([sample[name] for sample in samples])[:, None])
-            for name in samples[0]
-            if name != "organ"
-        }
-        return Canvas(**stack, organs=torch.tensor([sample["organ"] for sample in samples]))
+        arrays = {name: np.stack([sample[name] for sample in samples])[:, None] for name in samples[0] if name != "organ"}
+        return arrays | {"organs": np.array([sample["organ"] for sample in samples])}
 
     def _sample(self, step: int, slot: int) -> dict[str, Any]:
         """Canvas number ``slot`` of step ``step``: a pure function of both."""

@@ -77,11 +77,11 @@ class Views:
     window: tuple[float, float]
     slots: range
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Images float32 (slots, 1, z, y, x) and labels uint8 (slots, z, y, x) of a step."""
         patches = [self.batches.sample(step, slot) for slot in self.slots]
         images = np.stack([window_image(patch.image, self.window) for patch in patches])[:, None]
-        return torch.from_numpy(images), torch.from_numpy(np.stack([patch.label for patch in patches]))
+        return images, np.stack([patch.label for patch in patches])
 
 
 class SegmentationTraining(Supervised):
@@ -118,7 +118,7 @@ class SegmentationTraining(Supervised):
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step."""
         self.network.train()
-        images, labels = self.feed.take(step)
+        images, labels = map(torch.from_numpy, self.feed.take(step))
         whole = (self.device.gather(part.to(self.device.torch)) for part in (images, labels.long()))
         images, labels = self.batches.join(step, *whole)  # a patch may meet any other of the batch
         parts = self.settings.accumulate

@@ -112,6 +112,11 @@ USES = (
         "not used: a GPU averages the losses of the voxels instead",
     ),
     Use(
+        ("max_pool3d_with_indices_backward",),
+        "max-pooling of `unet3d`, on a CPU only",
+        "not used: a GPU takes the project's own gradient",
+    ),
+    Use(
         ("nll_loss_forward",),
         "cross-entropy of categories (`acgan`, `roi_cnn`)",
         "allowed: the list names `NLLLoss` as a whole, but in torch's source (an older version was read) only the kernel for "

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.determinism import LISTED, USES, Recorder, table, unexplained
 from freetumor.core.config import Compute, Network
-from freetumor.core.determinism import LISTED, USES, Recorder, table, unexplained
 from freetumor.core.device import Device, prepare
 from freetumor.core.errors import run_script
 from freetumor.core.tables import FOLD_CASES, read_table

@@ -11,6 +11,8 @@ HEADER = "s\th:m:s\tmax_rss\tcpu_time\n"
 LOG = """\
 real fold 0 seed 1: 499/500 steps, 12.3 steps/s, 0 s left
 real fold 0 seed 1: 500/500 steps, 12 steps/s, finished in 42 s
+took 55.1 s, 30.5 core-seconds
+took 55.0 s, 20.0 core-seconds
 """
 
 
@@ -43,7 +45,7 @@ def test_a_job_has_its_time_its_work_and_its_machine(study):
         JobCost("download_source", "source_a", 9, 5, 300, 3, "cases", 0.5),
         JobCost("preprocess_shard", "ct-source_a-7", 8, 7, 900, 3, "cases", 1.5),
         JobCost("score_gate", "", 3.5, None, None),
-        JobCost("train_recognizer", "fold0-real-seed1", 60, 24, 700.5, 500, "steps", 12, "NVIDIA, a", 512),
+        JobCost("train_recognizer", "fold0-real-seed1", 60, 50.5, 700.5, 500, "steps", 12, "NVIDIA, a", 512),  # two processes
         JobCost("train_recognizer", "fold0-real-seed2", 50, 20, 600),
     ]
 

@@ -14,6 +14,7 @@ from typing import Any
 from .files import read_json, write_text
 
 FINISHED = re.compile(r": (\d+)/\1 (\S+), ([\d.e+-]+) \2/s, finished in")
+SPENT = re.compile(r"^took [\d.]+ s, ([\d.]+) core-seconds$", re.MULTILINE)
 SHARD = ".benchmark.tsv"  # of jobs that studies share: beside the shards of a source
 
 
@@ -25,7 +26,7 @@ class JobCost:
         rule: its rule.
         job: what tells it from others of its rule; empty if there is one.
         seconds: from its start to its end.
-        cpu_seconds: of all its processes.
+        cpu_seconds: of all its processes, by its log; else by its benchmark, which misses up to half a minute.
         memory_mb: the most that its processes held at once.
         items: what it worked through, for example steps.
         unit: what these are; empty if its log does not count.
@@ -57,7 +58,7 @@ def job_costs(study: Path, volumes: Iterable[Path] = (), data: Iterable[Path] = 
     machines = _machines(study)
     jobs = [(*_name(path.relative_to(study / "benchmarks")), path) for path in (study / "benchmarks").rglob("*.tsv")]
     found = [
-        JobCost(rule, job, **measured, **_work(_log(study, path)), **machines.get((rule, job), {}))
+        JobCost(rule, job, **measured | _work(_log(study, path)), **machines.get((rule, job), {}))
         for rule, job, path in jobs
         if (measured := _benchmark(path))
     ]
@@ -66,10 +67,10 @@ def job_costs(study: Path, volumes: Iterable[Path] = (), data: Iterable[Path] = 
             number = path.name.removesuffix(SHARD)
             if measured := _benchmark(path):
                 job = f"{folder.parent.name}-{folder.name}-{number}"
-                found.append(JobCost("preprocess_shard", job, **measured, **_work(path.with_name(f"{number}.log"))))
+                found.append(JobCost("preprocess_shard", job, **measured | _work(path.with_name(f"{number}.log"))))
     for folder in data:
         if measured := _benchmark(folder / "download.tsv"):
-            found.append(JobCost("download_source", folder.name, **measured, **_work(folder / "download.log")))
+            found.append(JobCost("download_source", folder.name, **measured | _work(folder / "download.log")))
     return sorted(found, key=lambda cost: (cost.rule, cost.job))
 
 
@@ -112,12 +113,14 @@ def _number(row: Mapping[str, str], name: str) -> float | None:
 
 
 def _work(log: Path) -> dict[str, Any]:
-    """The last thing that a log counts to its end."""
+    """The last thing that a log counts to its end, and the processor time of all processes that wrote it."""
     try:
-        found = FINISHED.findall(log.read_text(encoding="utf-8", errors="replace"))
+        text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
-    return {"items": int(found[-1][0]), "unit": found[-1][1], "rate": float(found[-1][2])} if found else {}
+    found, spent = FINISHED.findall(text), SPENT.findall(text)
+    facts = {"items": int(found[-1][0]), "unit": found[-1][1], "rate": float(found[-1][2])} if found else {}
+    return facts | ({"cpu_seconds": sum(map(float, spent))} if spent else {})
 
 
 def _machines(study: Path) -> dict[tuple[str, str], dict[str, Any]]:

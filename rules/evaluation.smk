@@ -24,8 +24,8 @@ rule score_cases:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(120),
+        mem_mb=memory("score_cases"),
+        runtime=minutes("score_cases"),
     params:
         config=CONFIG,
         code=code_hash("score_cases.py"),
@@ -71,8 +71,8 @@ rule merge_scores:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("merge_scores.py"),
@@ -111,8 +111,8 @@ rule analyze_comparisons:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("analyze_comparisons.py"),
@@ -147,8 +147,8 @@ rule analyze_detection:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("analyze_detection.py"),
@@ -180,8 +180,8 @@ rule analyze_calibration:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("analyze_calibration.py"),
@@ -210,8 +210,8 @@ rule analyze_classification:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("analyze_classification.py"),
@@ -244,8 +244,8 @@ rule score_synthesis:
         "../envs/torch.yaml"
     threads: STUDY.compute.torch_threads
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_fold"),
+        runtime=minutes("read_fold"),
     params:
         config=CONFIG,
         code=code_hash("score_synthesis.py"),

@@ -14,8 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 
-from freetumor.core import code, pins, runs, settings as study_settings
+from freetumor.core import code, needs, pins, runs, settings as study_settings
 from freetumor.core.errors import UserError, fail
+from freetumor.download.sizes import study_of
 from freetumor.download.sources import check_source, surroundings_of
 
 # A shell command says `python`; without conda that is the Python that runs Snakemake, whose packages it compares with the lock.
@@ -35,6 +36,7 @@ try:
 except UserError as error:
     fail(str(error))
 
+SIZES = study_of(STUDY)
 VOLUMES = [f"results/volumes/{STUDY.preset}/{source.name}/volumes.parquet" for source in STUDY.sources]
 RAW_CASES = [f"results/data/{source.name}/cases.csv" for source in STUDY.sources]
 FOLD_TABLES = [f"results/{STUDY.study}/fold{fold}/cases.parquet" for fold in STUDY.folds]
@@ -186,14 +188,19 @@ def training_threads():
     return processes * (compute.torch_threads + workers)
 
 
-def memory(megabytes):
-    """Memory of a job in MB: what it needs, doubled with each further attempt."""
-    return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
+def memory(wanted):
+    """Memory of a job in MB, doubled with each further attempt: so much, or what a kind of job needs (`core.needs`)."""
+    return lambda wildcards, attempt: _wanted(wanted, "memory_mb", wildcards) * 2 ** (attempt - 1)
 
 
-def minutes(count):
-    """Time limit of a job in minutes: generous, doubled with each further attempt."""
-    return lambda wildcards, attempt: count * 2 ** (attempt - 1)
+def minutes(wanted):
+    """Time limit of a job in minutes, doubled with each further attempt: so many, or what a kind of job needs."""
+    return lambda wildcards, attempt: _wanted(wanted, "minutes", wildcards) * 2 ** (attempt - 1)
+
+
+def _wanted(wanted, part, wildcards):
+    """A number as it is; of a kind of job, what a job with these wildcards needs by the scans that are known by now."""
+    return wanted if isinstance(wanted, int) else getattr(needs.need_of(wanted, SIZES, dict(wildcards.items())), part)
 
 
 def download_minutes(wildcards):

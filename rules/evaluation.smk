@@ -24,8 +24,8 @@ rule score_cases:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(120),
+        mem_mb=memory("score_cases"),
+        runtime=minutes("score_cases"),
     params:
         config=CONFIG,
         code=code_hash("score_cases.py"),
@@ -73,8 +73,8 @@ rule merge_scores:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("merge_scores.py"),
@@ -113,8 +113,8 @@ rule analyze_comparisons:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("analyze_comparisons.py"),
@@ -149,8 +149,8 @@ rule analyze_detection:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("analyze_detection.py"),
@@ -182,8 +182,8 @@ rule analyze_calibration:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("analyze_calibration.py"),
@@ -212,8 +212,8 @@ rule analyze_classification:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("analyze_classification.py"),
@@ -246,8 +246,8 @@ rule score_synthesis:
         "../envs/torch.yaml"
     threads: STUDY.compute.torch_threads
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_fold"),
+        runtime=minutes("read_fold"),
     params:
         config=CONFIG,
         code=code_hash("score_synthesis.py"),

@@ -21,8 +21,8 @@ rule plot_cohort:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_cases"),
+        runtime=minutes("read_cases"),
     params:
         config=CONFIG,
         code=code_hash("plot_cohort.py"),
@@ -193,8 +193,8 @@ rule plot_overview:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("plot_overview.py"),
@@ -225,8 +225,8 @@ rule plot_flow:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_cases"),
+        runtime=minutes("read_cases"),
     params:
         config=CONFIG,
         code=code_hash("plot_flow.py"),
@@ -292,8 +292,8 @@ rule build_report:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_cases"),
+        runtime=minutes("read_cases"),
     params:
         config=CONFIG,
         provenance=[path.replace("weights.safetensors", "provenance.json") for path in [*SYNTHESIZER_WEIGHTS, *RECOGNIZERS]],

@@ -19,8 +19,8 @@ rule plot_differences:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("plot_differences.py"),
@@ -77,8 +77,8 @@ rule plot_boxes:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("plot_boxes.py"),
@@ -106,8 +106,8 @@ rule plot_seeds:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("plot_seeds.py"),
@@ -136,8 +136,8 @@ rule plot_external:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("plot_external.py"),
@@ -166,8 +166,8 @@ rule plot_early:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("plot_early.py"),
@@ -223,8 +223,8 @@ rule plot_scaling:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(20),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("plot_scaling.py"),

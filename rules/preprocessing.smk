@@ -22,8 +22,8 @@ rule preprocess_shard:
         "../envs/core.yaml"
     threads: 2
     resources:
-        mem_mb=memory(6000),
-        runtime=minutes(120),
+        mem_mb=memory("preprocess_shard"),
+        runtime=minutes("preprocess_shard"),
     params:
         config=CONFIG,
         work=lambda wildcards: f"results/volumes/{wildcards.preset}/{wildcards.source}/store",
@@ -60,8 +60,8 @@ rule merge_volumes:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(10),
+        mem_mb=memory("merge_volumes"),
+        runtime=minutes("merge_volumes"),
     params:
         max_quarantined=STUDY.checks.max_quarantined,
         tolerated=STUDY.checks.tolerated_refusals,
@@ -98,8 +98,8 @@ rule assign_folds:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        mem_mb=memory("assign_folds"),
+        runtime=minutes("assign_folds"),
     params:
         config=CONFIG,
         code=code_hash("assign_folds.py"),

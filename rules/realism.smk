@@ -25,8 +25,8 @@ rule measure_lesions:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(120),
+        mem_mb=memory("read_fold"),
+        runtime=minutes("read_fold"),
     params:
         config=CONFIG,
         code=code_hash("measure_lesions.py"),

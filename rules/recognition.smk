@@ -21,8 +21,8 @@ rule train_recognizer:
     threads: training_threads()
     resources:
         gpu=gpus(),
-        mem_mb=memory(8000),
-        runtime=minutes(1440),
+        mem_mb=memory("train_recognizer"),
+        runtime=minutes("train_recognizer"),
     params:
         config=CONFIG,
         launch=launch(training=True),
@@ -74,8 +74,8 @@ rule predict:
     threads: STUDY.compute.torch_threads
     resources:
         gpu=gpus(most=1),
-        mem_mb=memory(8000),
-        runtime=minutes(240),
+        mem_mb=memory("predict"),
+        runtime=minutes("predict"),
     params:
         config=CONFIG,
         launch=launch(),

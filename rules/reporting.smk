@@ -64,8 +64,8 @@ rule build_cards:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(20),
+        mem_mb=memory("read_cases"),
+        runtime=minutes("read_cases"),
     params:
         config=CONFIG,
         realism=lambda wildcards, input: flags(realism=" ".join(input.realism)),

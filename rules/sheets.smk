@@ -20,8 +20,8 @@ rule collect_cohort:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(20),
+        mem_mb=memory("read_cases"),
+        runtime=minutes("read_cases"),
     params:
         config=CONFIG,
         code=code_hash("collect_cohort.py"),
@@ -51,8 +51,8 @@ rule collect_lesions:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(20),
+        mem_mb=memory("read_banks"),
+        runtime=minutes("read_banks"),
     params:
         config=CONFIG,
         code=code_hash("collect_lesions.py"),
@@ -83,8 +83,8 @@ rule collect_samples:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(20),
+        mem_mb=memory("read_banks"),
+        runtime=minutes("read_banks"),
     params:
         config=CONFIG,
         code=code_hash("collect_samples.py"),
@@ -116,8 +116,8 @@ rule collect_failures:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(20),
+        mem_mb=memory("read_scores"),
+        runtime=minutes("read_scores"),
     params:
         config=CONFIG,
         code=code_hash("collect_failures.py"),
@@ -149,8 +149,8 @@ rule collect_embedding:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(20),
+        mem_mb=memory("read_fold"),
+        runtime=minutes("read_fold"),
     params:
         config=CONFIG,
         code=code_hash("collect_embedding.py"),
@@ -180,8 +180,8 @@ rule score_gate:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(20),
+        mem_mb=memory("read_banks"),
+        runtime=minutes("read_banks"),
     params:
         config=CONFIG,
         code=code_hash("score_gate.py"),

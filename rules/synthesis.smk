@@ -20,8 +20,8 @@ rule synthesize_shard:
     threads: STUDY.compute.torch_threads
     resources:
         gpu=gpus(most=1),
-        mem_mb=memory(8000),
-        runtime=minutes(240),
+        mem_mb=memory("synthesize_shard"),
+        runtime=minutes("synthesize_shard"),
     params:
         config=CONFIG,
         networks=optional_flags,
@@ -72,8 +72,8 @@ rule merge_manifests:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(10),
+        mem_mb=memory("merge_manifests"),
+        runtime=minutes("merge_manifests"),
     params:
         code=code_hash("merge_manifests.py"),
     message:
@@ -98,8 +98,8 @@ rule export_nifti:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("export_volumes"),
+        runtime=minutes("export_volumes"),
     params:
         config=CONFIG,
         code=code_hash("export_nifti.py"),
@@ -128,8 +128,8 @@ rule export_nnunet:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("export_volumes"),
+        runtime=minutes("export_volumes"),
     params:
         config=CONFIG,
         code=code_hash("export_nnunet.py"),
@@ -160,8 +160,8 @@ rule export_dicom:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("export_volumes"),
+        runtime=minutes("export_volumes"),
     params:
         config=CONFIG,
         code=code_hash("export_dicom.py"),
@@ -190,8 +190,8 @@ rule export_monai:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("export_volumes"),
+        runtime=minutes("export_volumes"),
     params:
         config=CONFIG,
         code=code_hash("export_monai.py"),
@@ -228,8 +228,8 @@ rule export_deck:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory("read_banks"),
+        runtime=minutes("read_banks"),
     params:
         config=CONFIG,
         code=code_hash("export_deck.py"),

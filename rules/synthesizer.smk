@@ -22,8 +22,8 @@ rule train_segmenter:
     threads: training_threads()
     resources:
         gpu=gpus(),
-        mem_mb=memory(8000),
-        runtime=minutes(1440),
+        mem_mb=memory("train_segmenter"),
+        runtime=minutes("train_segmenter"),
     params:
         config=CONFIG,
         launch=launch(training=True),
@@ -59,8 +59,8 @@ rule train_synthesizer:
     threads: training_threads()
     resources:
         gpu=gpus(),
-        mem_mb=memory(8000),
-        runtime=minutes(1440),
+        mem_mb=memory("train_synthesizer"),
+        runtime=minutes("train_synthesizer"),
     params:
         config=CONFIG,
         launch=launch(training=True),

@@ -11,9 +11,10 @@ import pytest
 from freetumor.core import settings
 from freetumor.core.config import PublicSource
 from freetumor.core.errors import UserError
+from freetumor.core.known_costs import costs
 from freetumor.download import idc, preflight, public
 from freetumor.download.catalog import catalog
-from freetumor.download.estimates import costs, stages
+from freetumor.download.estimates import stages
 from freetumor.download.preflight import Machine, check_study
 from freetumor.download.preflight_sources import FETCH, PACKAGE, READY, WRONG, inspect_source
 from freetumor.download.transfer.ledger import Entry, Ledger

@@ -1,14 +1,17 @@
-"""Planning is quick, and a run does again exactly what has changed."""
+"""Planning is quick, jobs ask for what their study needs, and a run does again exactly what has changed."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from tests.workflow.checkout import ENVIRONMENT
+from tests.workflow.checkout import ENVIRONMENT, TINY, Checkout
 
 pytestmark = pytest.mark.workflow
+LARGE = TINY.replace("tiny", "large").replace("unlabeled: 1", "unlabeled: 40000").replace("[4, 8]", "[128, 256]")
+LARGE = LARGE.replace("patch: [16, 16, 16]", "patch: [96, 96, 96]").replace("steps: 6, batch: 2", "steps: 60000, batch: 2")
 
 
 def test_planning_imports_nothing_heavy(fresh):
@@ -23,6 +26,45 @@ def test_planning_imports_nothing_heavy(fresh):
 def test_the_workflow_has_no_lint(fresh):
     _, text = fresh.run("--lint", study=None)
     assert "Congratulations" in text
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """A checkout whose rules have no message: a plan then tells what each job asks for."""
+    checkout = Checkout(tmp_path_factory.mktemp("told"))
+    for path in (checkout.folder / "rules").glob("*.smk"):
+        path.write_text(re.sub(r"^    message:\n.*\n", "", path.read_text(), flags=re.MULTILINE))
+    return checkout
+
+
+def asked(checkout, *arguments, study="tiny"):
+    """Memory and minutes that the jobs of a plan ask for: the most of each rule."""
+    _, text = checkout.run("--dry-run", *arguments, study=study)
+    found = {}
+    for rule, resources in re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", text, re.MULTILINE):
+        numbers = [re.search(rf"\b{name}=(\d+)", resources) for name in ("mem_mb", "runtime")]
+        if all(numbers):
+            values = [int(number[1]) for number in numbers]
+            found[rule] = [max(pair) for pair in zip(values, found.get(rule, values), strict=True)]
+    return found
+
+
+def test_every_job_asks_for_memory_and_time_and_a_second_attempt_for_twice_as_much(told):
+    first, second = asked(told), asked(told, "--attempt", "2")
+    del first["download_source"], second["download_source"]  # three days for what comes from the network, at every attempt
+    assert len(first) > 30
+    assert {"preprocess_shard", "train_segmenter", "train_recognizer", "predict", "merge_scores"} <= set(first)
+    assert second == {rule: [2 * number for number in numbers] for rule, numbers in first.items()}
+
+
+def test_jobs_ask_for_what_their_study_needs(told):
+    told.write_study("large", LARGE)
+    small, large = asked(told), asked(told, study="large")
+    assert all(
+        large[rule][0] > 1.5 * small[rule][0] for rule in ("train_segmenter", "train_recognizer", "predict", "assign_folds")
+    )
+    assert large["train_segmenter"][1] > small["train_segmenter"][1]
+    assert large["plot_sizes"] == small["plot_sizes"]
 
 
 @pytest.mark.parametrize(

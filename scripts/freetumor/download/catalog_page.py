@@ -210,7 +210,7 @@ def _words() -> list[str]:
     return [
         *lines,
         "* **stored**, **CPU**: volumes stored at 1.5 mm, and core-hours to check and store them, from the costs in "
-        "`scripts/freetumor/download/costs.csv`; estimates, not measurements of this source.",
+        "`scripts/freetumor/core/costs.csv`; estimates, not measurements of this source.",
     ]
 
 

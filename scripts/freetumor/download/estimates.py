@@ -1,17 +1,16 @@
 """What the stages of a study will take, computed from a small table of measured and assumed costs (``costs.csv``)."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from freetumor.core.config import Config
-from freetumor.core.config_parts import Network, Training
+from freetumor.core.known_costs import cost_rows, costs
+from freetumor.core.loads import Load
 from freetumor.core.progress import format_duration
+from freetumor.core.scans import Scans
+from freetumor.core.training_loads import recognizer_training, segmentation_training, synthesizer_training
 
-COSTS = Path(__file__).with_name("costs.csv")
 TRAININGS = ("synthesizer", "recognition")
 
 
@@ -32,18 +31,10 @@ class Stage:
     seconds: float | None = None
 
 
-@cache
-def costs() -> dict[tuple[str, str], float]:
-    """Cost by stage and kind."""
-    with COSTS.open(newline="", encoding="utf-8") as stream:
-        return {(row["stage"], row["what"]): float(row["value"]) for row in csv.DictReader(stream)}
-
-
 def assumptions(plan: Sequence["Stage"]) -> list[str]:
     """The costs that the estimates of a plan rest on, in words."""
     measured = {"training" if stage.name in TRAININGS else stage.name for stage in plan if stage.seconds is not None}
-    with COSTS.open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["stage"] in measured]
+    rows = [row for row in cost_rows() if row["stage"] in measured]
     return [f"{row['stage']}: {row['what']}, {row['value']} {row['unit']} ({row['origin']})" for row in rows]
 
 
@@ -85,27 +76,25 @@ def per_volume(voxel: float) -> tuple[float, float]:
 
 
 def _trainings(config: Config) -> list[Stage]:
-    folds = len(config.folds)
-    runs = [(config.segmenter.network, config.segmenter.training)] * folds if config.needs_segmenter else []
-    painters = [config.synthesizers[name].painter for name in config.trainings_of_synthesizers]
-    runs += [(painter.network, painter.training) for painter in painters] * folds
-    return [_training(TRAININGS[0], runs, config)] if runs else []
+    loads = [_segmenter(config)] if config.needs_segmenter else []
+    loads += [synthesizer_training(config, name, Scans()) for name in config.trainings_of_synthesizers]
+    return [_training(TRAININGS[0], loads * len(config.folds), config)] if loads else []
+
+
+def _segmenter(config: Config) -> Load:
+    return segmentation_training(config, config.segmenter.network, config.segmenter.training, Scans(), 0)
 
 
 def _recognizers(config: Config) -> list[Stage]:
-    count = len(config.folds) * len(config.recognition.arms) * len(config.recognition.seeds)
-    return [_training(TRAININGS[1], [(config.recognition.network, config.recognition.training)] * count, config)]
+    arms = [config.arms[name] for name in config.recognition.arms]
+    loads = [recognizer_training(config, arm, Scans()) for arm in arms]
+    return [_training(TRAININGS[1], loads * len(config.folds) * len(config.recognition.seeds), config)]
 
 
-def _training(name: str, runs: Sequence[tuple[Network, Training]], config: Config) -> Stage:
-    """Trainings; their time is known for networks of the table only, on a CPU."""
-    steps = sum(training.steps for _, training in runs)
-    work = f"{len(runs)} trainings, {steps} steps"
-    costs_of = [costs().get(("training", network.name)) for network, _ in runs]
-    if config.compute.device == "cuda" or None in costs_of:
-        return Stage(name, work)
-    voxels = [training.steps * training.batch * math.prod(config.working.patch) / 1e6 for _, training in runs]
-    return Stage(name, work, 0.0, sum(cost * seen for cost, seen in zip(costs_of, voxels, strict=True)))
+def _training(name: str, loads: Sequence[Load], config: Config) -> Stage:
+    """Trainings, without their validation, which depends on the scans; not measured on a GPU."""
+    seconds = None if config.compute.device == "cuda" else sum(load.seconds for load in loads)
+    return Stage(name, f"{len(loads)} trainings", 0.0, seconds)
 
 
 def _banks(config: Config, pool: int) -> list[Stage]:

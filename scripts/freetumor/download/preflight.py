@@ -11,9 +11,12 @@ from pathlib import Path
 
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
+from freetumor.core.known_costs import costs
+from freetumor.core.needs import Need, jobs_of
 from freetumor.download import public
 from freetumor.download.estimates import Stage, assumptions, duration, stages
 from freetumor.download.preflight_sources import FETCH, HAND, MADE, PACKAGE, WRONG, State, inspect_source
+from freetumor.download.sizes import study_of
 
 SHARED_MEMORY = 1.0  # 10^9 bytes of /dev/shm below which loaders with workers have been seen to fail
 
@@ -57,7 +60,6 @@ def check_study(config: Config, rate: float | None = None) -> str:
     Raises:
         UserError: if the study cannot start; the report is the attribute ``report`` of the error.
     """
-    from freetumor.download.estimates import costs
     from freetumor.download.preflight_report import report
 
     states, machine = [inspect_source(source) for source in config.sources], inspect_machine()
@@ -65,8 +67,9 @@ def check_study(config: Config, rate: float | None = None) -> str:
     pool = sum(state.volumes or 0 for state in states if state.pool)
     fetch, unpacked = sum(state.fetch or 0 for state in states), sum(state.unpacked for state in states)
     plan = stages(config, volumes, pool, fetch, unpacked, rate or costs()["download", "rate of the connection"])
-    places = _places(states, plan)
-    text = report(config, states, plan, machine, places, warnings_of(config, states, machine), duration, assumptions(plan))
+    places, largest = _places(states, plan), largest_jobs(config, states)
+    warnings = warnings_of(config, states, machine) + too_large(largest, machine)
+    text = report(config, states, plan, machine, places, largest, warnings, duration, assumptions(plan))
     if reason := obstacle(states, places, config.downloads.offline):
         error = UserError(reason)
         error.report = text
@@ -89,6 +92,24 @@ def obstacle(states: list[State], places: list[tuple[Path, float, float]], offli
         if needed > free:
             return f"{place}: {needed:.1f} GB are needed, {free:.1f} GB are free; use limit in sources, or another disk"
     return ""
+
+
+def largest_jobs(config: Config, states: list[State]) -> dict[str, tuple[str, Need]]:
+    """The job that asks for most ``memory``, and the one with the highest ``time`` limit: what it is called, and its need."""
+    counted = {state.source: state.volumes for state in states if state.volumes}
+    jobs = [(" ".join([kind, *names.values()]), need) for kind, names, need in jobs_of(study_of(config, counted=counted))]
+    return {
+        "memory": max(jobs, key=lambda job: job[1].memory_mb),
+        "time": max(jobs, key=lambda job: job[1].minutes),
+    }
+
+
+def too_large(largest: dict[str, tuple[str, Need]], machine: Machine) -> list[str]:
+    """What this machine could not hold."""
+    name, need = largest["memory"]
+    if need.memory_mb <= machine.memory * 1e3:
+        return []
+    return [f"{name} asks for {need.memory_mb / 1e3:.1f} GB of memory, more than this machine has"]
 
 
 def warnings_of(config: Config, states: list[State], machine: Machine) -> list[str]:

@@ -1,14 +1,16 @@
 """The report of a pre-flight, as plain text: sources, stages, machine, warnings, assumptions."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freetumor.core.config import Config
+from freetumor.core.progress import format_duration
 from freetumor.download.estimates import Stage
 
 if TYPE_CHECKING:
+    from freetumor.core.needs import Need
     from freetumor.download.preflight import Machine
     from freetumor.download.preflight_sources import State
 
@@ -19,6 +21,7 @@ def report(
     plan: Sequence[Stage],
     machine: "Machine",
     places: Sequence[tuple[Path, float, float]],
+    largest: Mapping[str, tuple[str, "Need"]],
     warnings: Sequence[str],
     duration: Callable[[Stage], str],
     assumptions: Sequence[str],
@@ -34,7 +37,7 @@ def report(
         [f"{config.study}: {config.title}"],
         table(("source", "state", "volumes", "to fetch", "license, or where to get it"), sources),
         table(("stage", "work", "disk", "time"), work),
-        [_machine(machine), *disks],
+        [_machine(machine), *disks, _largest(largest)],
         [f"warning: {text}" for text in warnings],
         ["estimates rest on", *(f"  {text}" for text in assumptions)] if assumptions else [],
     ]
@@ -45,6 +48,13 @@ def _machine(machine: "Machine") -> str:
     shared = [f"{machine.shared:.1f} GB of /dev/shm"] if math.isfinite(machine.shared) else []
     gpus = machine.gpus or ["no GPU"]
     return ", ".join([f"{machine.cores} cores", f"{machine.memory:.0f} GB of memory", *shared, *gpus])
+
+
+def _largest(jobs: Mapping[str, tuple[str, "Need"]]) -> str:
+    """The jobs that ask for most."""
+    (greatest, memory), (longest, time) = jobs["memory"], jobs["time"]
+    limit = format_duration(60 * time.minutes)
+    return f"largest job: {greatest} asks for {memory.memory_mb / 1e3:.1f} GB; longest limit: {longest}, {limit}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

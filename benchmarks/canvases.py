@@ -186,7 +186,6 @@ def write_canvas(canvas: Canvas, folder: Path, part: str = "pool") -> CanvasFile
         "tumor_ml": 0.0,
         "diameter_mm": float("nan"),
         "voxel_hash": hashlib.sha256(canvas.image.tobytes()).hexdigest(),
-        "fingerprint": case_id,
         "notes": "",
         "split": "development" if part == "train" else "pool",
         "fold": -1,

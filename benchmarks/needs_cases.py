@@ -93,7 +93,6 @@ def case_row(number: int, part: str, shape: Shape, native: Shape, paths: dict[st
         "tumor_ml": 1.0,
         "diameter_mm": float("nan"),
         "voxel_hash": case_id,
-        "fingerprint": case_id,
         "split": "pool" if part == "pool" else "development",
         "fold": 0 if part == "test" else -1,
         "part": part,
@@ -112,8 +111,6 @@ def write_fold(folder: Path, parts: Sequence[str], shape: Shape, native: Shape, 
         paths["sites"] = folder / f"{number}.sites.npz"
         write_sites(paths["sites"], find_sites(label, NAMES, f"case-{number}", (1.5, 1.5, 1.5), image))
         rows += [case_row(number + len(parts) * copy, part, shape, native, paths) for copy in range(copies)]
-    for row, text in zip(rows, fingerprints(len(rows)), strict=True):
-        row["fingerprint"] = text
     write_table(pd.DataFrame(rows), folder / "cases.parquet", FOLD_CASES)
     return folder / "cases.parquet"
 
@@ -170,7 +167,7 @@ def write_volumes(folder: Path, count: int) -> Path:
     for number, text in enumerate(fingerprints(count)):
         row = case_row(number, "pool" if number % 10 else "train", (128, 256, 256), (128, 512, 512), paths)
         digest = generator("benchmark", "hash", number).bytes(32).hex()
-        rows.append({name: row[name] for name in VOLUMES.columns} | {"fingerprint": text, "voxel_hash": digest})
+        rows.append({name: row.get(name, "") for name in VOLUMES.columns} | {"fingerprint": text, "voxel_hash": digest})
     write_table(pd.DataFrame(rows), folder / "volumes.parquet", VOLUMES)
     write_table(make_table([], QUARANTINE), folder / "quarantine.tsv", QUARANTINE)
     return folder / "volumes.parquet"

@@ -17,7 +17,7 @@ from freetumor.core.needs import GPU_MB, LEAST_MB, LOADS, MOST_MINUTES, Study, j
 from freetumor.core.scans import Scans
 from freetumor.download.sizes import study_of
 from freetumor.evaluation import lesion_crops
-from freetumor.synthesizer import diffusion_training, gan, inference
+from freetumor.synthesizer import cases, diffusion_training, gan, inference
 from tests.conftest import REPOSITORY
 
 MEASURED = read_measured()
@@ -178,6 +178,7 @@ def test_the_networks_of_the_paper_ask_for_more_than_those_of_the_default_study(
 
 
 def test_what_is_taken_from_the_library_is_what_the_library_does():
+    assert loads.OPEN == cases.OPEN
     assert (loads.WINDOW, loads.WHOLE * 1e6) == (inference.WINDOW, inference.WHOLE)
     assert (training_loads.VALIDATED, training_loads.CALIBRATED) == (
         diffusion_training.VALIDATION,

@@ -97,7 +97,7 @@ def make_cases(study: Study) -> None:
     write_table(cases, study.paths["cases"], CASES)
     part = np.select([cases["split"] == "external", ~cases["labeled"], cases["fold"] == 0], ["test", "pool", "test"], "train")
     study.paths["fold_cases"] = study.folder / "fold_cases.parquet"
-    write_table(cases.assign(part=part), study.paths["fold_cases"], FOLD_CASES)
+    write_table(cases.assign(part=part).drop(columns="fingerprint"), study.paths["fold_cases"], FOLD_CASES)
     lost = [("bad_1", "preprocessing", "hu_range"), ("bad_2", "preprocessing", "hu_range"), ("bad_3", "download", "file_empty")]
     lost += [("phantom_a_000", "evaluation", "prediction_missing")]
     quarantine = [

@@ -36,7 +36,7 @@ def networks(study, tmp_path_factory):
         used = cases[cases["excluded_because"] == ""]
         parts = used["fold"].map(lambda own, fold=fold: "test" if own == fold else "train" if own >= 0 else "pool")
         folds.append(folder / f"fold{fold}" / "cases.parquet")
-        write_table(used.assign(part=parts), folds[-1], FOLD_CASES)
+        write_table(used.assign(part=parts).drop(columns="fingerprint"), folds[-1], FOLD_CASES)
     return weights, folds
 
 

@@ -10,6 +10,7 @@ from freetumor.core.errors import UserError
 from freetumor.core.seeding import generator
 from freetumor.core.tables import FOLD_CASES, read_table
 from freetumor.preprocessing.store import read_array
+from freetumor.synthesizer import cases
 from freetumor.synthesizer.cases import AIR, Case, open_cases, training_patch, tumor_mask, tumor_patch
 from freetumor.synthesizer.inference import predict_volume
 
@@ -112,6 +113,19 @@ def test_a_pool_case_offers_places_as_if_nobody_had_annotated_its_tumors(table, 
         share = tumor_mask(on_disk, 0).sum() / (on_disk <= 2).sum()
         assert (codes == 2).mean() > 0.5 * share
         assert (places.depth > 0).all()
+
+
+def test_of_many_cases_the_last_that_were_drawn_from_stay_open(table, study, monkeypatch):
+    monkeypatch.setattr(cases, "OPEN", 2)
+    monkeypatch.setattr(cases, "_opened_cases", {})
+    opened = open_cases(table, study, "train", "pool")
+    assert not [case.case_id for case in opened if case._opened]
+    first = [case.patch((2, 3, 4), (5, 6, 7)) for case in opened]
+    places = [case.places(0).depth.copy() for case in opened]
+    assert [case.case_id for case in opened if case._opened] == [case.case_id for case in opened[-2:]]
+    again = [case.patch((2, 3, 4), (5, 6, 7)) for case in opened]
+    assert all((a.image == b.image).all() and (a.label == b.label).all() for a, b in zip(first, again, strict=True))
+    assert all((case.places(0).depth == depth).all() for case, depth in zip(opened, places, strict=True))
 
 
 def test_places_without_depths_ask_for_preprocessing(table, study, tmp_path):

@@ -12,6 +12,7 @@ from .network_sizes import Size, generator_sizes, segmenter_size
 from .scans import Scans
 
 FLOAT = 4  # bytes
+OPEN = 1000  # cases that stay open, as in synthesizer.cases
 WINDOW = 64  # least window of a prediction in voxels, as in synthesizer.inference
 WHOLE = 1.5  # 10^6 voxels: a volume up to this is predicted in one pass, as there
 ROUNDED = 1.3  # what rounding its sides up adds to a volume
@@ -86,9 +87,10 @@ def opened(cases: float, rows: int, used: float = 0.0) -> Load:
     Args:
         cases: cases that are opened, to see what they show.
         rows: rows of the table.
-        used: those whose voxels and places are looked at: they stay open.
+        used: those whose voxels and places are looked at: the last of them stay open.
     """
-    each = memory_of("opened case") * cases + memory_of("row of a case") * rows + memory_of("used case") * used
+    open_still = min(used, OPEN)
+    each = memory_of("opened case") * cases + memory_of("row of a fold") * rows + memory_of("used case") * open_still
     return Load(each / 1e3, seconds=costs()["jobs", "opening a case"] * cases)
 
 

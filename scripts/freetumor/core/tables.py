@@ -80,7 +80,10 @@ VOLUMES = Schema(
 )
 
 CASES = Schema("cases", {**VOLUMES.columns, "split": TEXT, "fold": INTEGER, "excluded_because": TEXT})
-FOLD_CASES = Schema("fold cases", {**CASES.columns, "part": TEXT})  # train, validation, test or pool
+# Without the fingerprint, tens of kilobytes that nobody asks for any more; `part` is train, validation, test or pool.
+FOLD_CASES = Schema(
+    "fold cases", {name: kind for name, kind in {**CASES.columns, "part": TEXT}.items() if name != "fingerprint"}
+)
 
 QUARANTINE = Schema("quarantine", {"case_id": TEXT, "stage": TEXT, "code": TEXT, "path": TEXT, "reason": TEXT})
 

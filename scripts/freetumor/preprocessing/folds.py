@@ -84,7 +84,7 @@ def assign_folds(
         write_table(make_table(overlaps.to_dict("records"), OVERLAPS), overlaps_output, OVERLAPS)
     write_table(cases, cases_output, CASES)
     for fold, table in folds.items():
-        write_table(table, fold_outputs[fold], FOLD_CASES)
+        write_table(table.drop(columns="fingerprint"), fold_outputs[fold], FOLD_CASES)
         parts = table["part"].value_counts().sort_index()
         print(f"fold {fold}: " + ", ".join(f"{count} {part}" for part, count in parts.items()), flush=True)
     excluded = int((cases["excluded_because"] != "").sum())

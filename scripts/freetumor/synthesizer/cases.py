@@ -6,9 +6,8 @@ Axis order is (z, y, x). Images are int16 HU, labels uint8 in the codes of the s
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,9 @@ from freetumor.preprocessing.sites import find_sites
 from freetumor.preprocessing.store import open_array, read_patch
 
 AIR = -1024  # HU outside a volume
+OPEN = 1000  # cases of a process that stay open; one takes about half a megabyte
 Index = tuple[int, int, int]
+_opened_cases: dict[int, "Case"] = {}  # in the order in which they were opened
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Sites:
     def __contains__(self, name: str) -> bool:
         return name in self._archive.files
 
+    def any(self, name: str) -> bool:
+        """Whether there are voxels of a structure."""
+        return name in self and len(self[name]) > 0
+
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._arrays:
             self._arrays[name] = self._archive[name]
@@ -79,7 +84,7 @@ class Sites:
 
 
 class Case:
-    """One preprocessed volume, opened when it is first read.
+    """One preprocessed volume, opened when it is read; of all cases of a process the last ``OPEN`` that were opened stay open.
 
     Args:
         row: a row of the fold table.
@@ -101,30 +106,42 @@ class Case:
             self._table[code] = codes.get(organ_of(name) if hide_tumors else name, 0)
         self._organs = tuple(organs)
         self._places: dict[int, Places] = {}
-        self.organs = [organ for organ in organs if self._has(organ)]
-        self.tumors = [] if hide_tumors else [organ for organ in organs if self._has(f"{organ}_tumor")]
+        self._opened: dict[str, Any] = {}
+        sites = Sites(self.paths["sites"])  # not kept: most cases of a large cohort are never drawn from
+        self.organs = [organ for organ in organs if sites.any(organ)]
+        self.tumors = [] if hide_tumors else [organ for organ in organs if sites.any(f"{organ}_tumor")]
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is open: another process opens it anew."""
-        return {name: value for name, value in vars(self).items() if name not in ("image", "label", "sites")}
+        return vars(self) | {"_opened": {}, "_places": {}}
 
-    def _has(self, name: str) -> bool:
-        return name in self.sites and len(self.sites[name]) > 0
-
-    @cached_property
+    @property
     def image(self) -> blosc2.NDArray:
         """The volume in HU."""
-        return open_array(self.paths["image"])
+        return self._open("image", open_array)
 
-    @cached_property
+    @property
     def label(self) -> blosc2.NDArray:
         """The label in the case's own codes."""
-        return open_array(self.paths["label"])
+        return self._open("label", open_array)
 
-    @cached_property
+    @property
     def sites(self) -> Sites:
         """Voxels of each structure to place patches at, and ``lesions`` (see preprocessing)."""
-        return Sites(self.paths["sites"])
+        return self._open("sites", Sites)
+
+    def close(self) -> None:
+        """Forget what is open; it is opened anew when it is asked for."""
+        self._opened.clear()
+        self._places.clear()
+
+    def _open(self, name: str, how: Callable[[str], Any]) -> Any:
+        if name not in self._opened:
+            self._opened[name] = how(self.paths[name])
+            _opened_cases[id(self)] = self
+            if len(_opened_cases) > OPEN:
+                _opened_cases.pop(next(iter(_opened_cases))).close()
+        return self._opened[name]
 
     def places(self, organ: int) -> Places:
         """Sites of organ number ``organ`` of the study's list, with their depths.

@@ -131,10 +131,26 @@ def open_case(files: CanvasFiles, hide_tumors: bool = True) -> Case:
     return Case(pd.Series(files.row), ["liver"], hide_tumors)
 
 
+class LoadedCase(Case):
+    """A case whose arrays are in memory; paint goes there.
+
+    Args:
+        files: of the canvas.
+        image: int16 HU (z, y, x); copied.
+        label: uint8 codes, same shape; copied.
+    """
+
+    image: np.ndarray = None
+    label: np.ndarray = None
+
+    def __init__(self, files: CanvasFiles, image: np.ndarray, label: np.ndarray) -> None:
+        super().__init__(pd.Series(files.row), ["liver"], hide_tumors=True)
+        self.image, self.label = image.copy(), label.copy()
+
+
 def case_in_memory(files: CanvasFiles, canvas: Canvas) -> Case:
     """A canvas whose arrays and sites are in memory."""
-    case = open_case(files)
-    case.image, case.label = canvas.image.copy(), canvas.label.copy()
+    case = LoadedCase(files, canvas.image, canvas.label)
     case.places(ORGAN)
     return case
 
@@ -207,8 +223,7 @@ class NiftiPainter:
         writer = NiftiWriter(lambda item: (f"{item.name}_image.nii.gz", f"{item.name}_label.nii.gz"))
         painted = 0
         for variant in range(variants):
-            case = open_case(files)
-            case.image, case.label = parent.image.copy(), parent.label.copy()
+            case = LoadedCase(files, parent.image, parent.label)
             painted += paint_in_memory(self.synthesizer, case, lesions, *key, variant)
             item = Item(f"{case.case_id}_v{variant}", case.case_id, "pool", variant, pd.DataFrame({"lesion_id": []}))
             writer(folder, item, Volume(case.image, case.label, parent))

@@ -201,16 +201,17 @@ def test_what_was_not_measured_is_not_estimated():
     assert {stage.name for stage in slow if stage.seconds is None} == {"synthesizer", "synthesis", "recognition"}
 
 
-def test_little_shared_memory_is_warned_of():
-    config = study("lits")
-    states = [inspect_source(source) for source in config.sources]
-
-    def warned(shared):
+def test_little_shared_memory_is_warned_of_where_processes_share_a_training():
+    def warned(shared, **compute):
+        config = study("lits", compute=compute)
+        states = [inspect_source(source) for source in config.sources]
         return any("/dev/shm" in text for text in preflight.warnings_of(config, states, Machine(2, 8.0, shared, ())))
 
-    assert warned(0.06)
-    assert not warned(8.0)
-    assert not warned(math.inf)  # a system without
+    assert warned(0.06, gpus_per_job=2)
+    assert not warned(0.06)  # patches come through pipes
+    assert not warned(0.06, gpus_per_job=2, device="cpu")  # so do gradients
+    assert not warned(8.0, gpus_per_job=2)
+    assert not warned(math.inf, gpus_per_job=2)  # a system without
 
 
 def test_the_script_ends_with_2_and_one_line_if_the_study_cannot_start(tmp_path):

@@ -24,7 +24,7 @@ def table(tmp_path_factory):
     """Four prepared volumes, of which one has no tumor."""
     folder = tmp_path_factory.mktemp("volumes")
     cases = read_table(make_fold(folder, train=1, validation=0, test=2, pool=1), FOLD_CASES)
-    write_table(cases[list(VOLUMES.columns)], folder / "volumes.parquet", VOLUMES)
+    write_table(cases.assign(fingerprint="")[list(VOLUMES.columns)], folder / "volumes.parquet", VOLUMES)
     return folder / "volumes.parquet"
 
 

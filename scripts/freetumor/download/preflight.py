@@ -18,7 +18,7 @@ from freetumor.download.estimates import Stage, assumptions, duration, stages
 from freetumor.download.preflight_sources import FETCH, HAND, MADE, PACKAGE, WRONG, State, inspect_source
 from freetumor.download.sizes import study_of
 
-SHARED_MEMORY = 1.0  # 10^9 bytes of /dev/shm below which loaders with workers have been seen to fail
+SHARED_MEMORY = 1.0  # 10^9 bytes of /dev/shm below which the processes of a training on several GPUs may find no room to talk
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def warnings_of(config: Config, states: list[State], machine: Machine) -> list[s
     ]
     if config.compute.device == "cuda" and not machine.gpus:
         found.append("compute.device is cuda, but this machine shows no GPU: trainings must run on others")
-    if machine.shared < SHARED_MEMORY:
-        found.append(f"/dev/shm has {machine.shared:.1f} GB free: workers of loaders may fail")
+    if config.compute.gpus_per_job > 1 and config.compute.device != "cpu" and machine.shared < SHARED_MEMORY:
+        found.append(f"/dev/shm has {machine.shared:.1f} GB free: trainings on several GPUs exchange gradients through it")
     for what, values in {"volumes": "volumes", "bytes to fetch": "fetch"}.items():
         unknown = [state.source for state in states if getattr(state, values) is None]
         if unknown:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that run the workflow come first: they take longest, and the others then fill both processes to the end."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real CT with tumor masks, from FREETUMOR_REAL_DATA or beside the checkout; skips without it."""

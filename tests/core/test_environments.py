@@ -1,6 +1,7 @@
 """The environment of a rule has every package that its script needs to start."""
 
 import ast
+import functools
 import importlib.metadata
 import re
 import sys
@@ -12,6 +13,7 @@ from packaging.utils import canonicalize_name
 from freetumor.core.code import PACKAGE, _absolute, _file_of
 from tests.conftest import REPOSITORY
 
+distributions = functools.cache(importlib.metadata.packages_distributions)  # reads every package that is installed
 RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -63,8 +65,7 @@ def needed(script):
                 todo += [ours, *(parent / "__init__.py" for parent in ours.parents if PACKAGE in (parent, *parent.parents))]
             elif name.partition(".")[0] not in {*sys.stdlib_module_names, PACKAGE.name}:
                 names.add(name.partition(".")[0])
-    known = importlib.metadata.packages_distributions()
-    return {canonicalize_name(known[name][0]) for name in names}
+    return {canonicalize_name(distributions()[name][0]) for name in names}
 
 
 @pytest.mark.parametrize("rule", rules())

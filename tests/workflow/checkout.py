@@ -64,6 +64,16 @@ class Checkout:
         """Add a study."""
         (self.folder / "studies" / f"{name}.yaml").write_text(text)
 
+    def take(self, folder: str | Path, *parts: str) -> None:
+        """Copy what was made in another checkout: all of it, or these paths, and what Snakemake knows of them."""
+        for part in (*(parts or ("results",)), ".snakemake"):
+            source, copy = Path(folder) / part, self.folder / part
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, copy, dirs_exist_ok=True)
+            else:
+                shutil.copy2(source, copy)
+
     def command(self, *arguments: str, study: str | None = "tiny", cores: int = 1) -> list[str]:
         """A command line of Snakemake; targets come first, because a configuration file takes all that follows."""
         chosen = ["--configfile", f"studies/{study}.yaml"] if study else []

@@ -1,7 +1,6 @@
 """Two drivers at once, and a driver that was killed while its job goes on."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -92,8 +91,7 @@ def test_a_finished_study_is_verified_and_its_state_is_told(finished):
 
 def test_a_run_that_was_killed_at_its_very_end_is_finished_by_the_next(finished, tmp_path):
     checkout = Checkout(tmp_path / "copy")
-    for part in ("results", ".snakemake"):
-        shutil.copytree(finished.folder / part, checkout.folder / part)
+    checkout.take(finished.folder)
     folder = checkout.folder / "results" / "tiny"
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
-from tests.workflow.checkout import ENVIRONMENT, Checkout
+from tests.workflow.checkout import ENVIRONMENT, TINY, Checkout
 
 pytest.importorskip("rattler", reason="needs py-rattler, which installs conda packages (envs/conda.lock)")
 
@@ -30,6 +30,7 @@ def conda(tmp_path):
     (tools / "activate").write_text('export PATH="$1/bin:$PATH"\n')
     channel = make_channel(tmp_path / "channel", sys.executable)
     checkout = Checkout(tmp_path / "checkout")
+    checkout.write_study("tiny", TINY.replace("labeled: 4", "labeled: 1").replace("unlabeled: 1", "unlabeled: 0"))
     stubs = {"STUB_CHANNEL": channel, "STUB_WHEELS": str(tmp_path / "wheels")}
 
     def run(pins):

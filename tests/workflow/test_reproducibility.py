@@ -33,8 +33,9 @@ def processes_in(folder):
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc to see that all processes are gone")
 def test_neither_kills_at_random_moments_nor_the_number_of_cores_change_a_byte(finished, tmp_path):
-    """Another run on one core, killed as often as FREETUMOR_KILLS says: its whole process group, as by a power cut."""
+    """Another run on one core of all that follows the raw data, killed as often as FREETUMOR_KILLS says, as by a power cut."""
     other = Checkout(tmp_path)
+    other.take(finished.folder, "results/data")
     command = other.command("evaluation", cores=1)
     killed = 0
     for kill in range(KILLS):

@@ -42,7 +42,7 @@ def test_steps_come_in_turn_from_any_first_one_on(workers):
         assert [feed.take(step) for step in turn] == [draw(step) for step in turn]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_of_the_user_stays_one_line(workers):
     feed = Feed(draw_or_refuse, STEPS, workers)
     assert [feed.take(1), feed.take(2)] == [1, 2]
@@ -51,7 +51,7 @@ def test_an_error_of_the_user_stays_one_line(workers):
 
 
 def test_a_killed_worker_ends_the_training():
-    feed = Feed(draw_or_die, STEPS, 2)
+    feed = Feed(draw_or_die, STEPS, 1)
     started = time.monotonic()
     with pytest.raises(UserError, match=r"^compute\.loader_workers: a process that makes patches was killed[^\n]*$"):
         for step in range(1, STEPS + 1):
@@ -94,7 +94,7 @@ def make(step):
     return step
 
 if __name__ == "__main__":
-    print(Feed(make, 9, 2).take(1), flush=True)
+    print(Feed(make, 9, 1).take(1), flush=True)
     time.sleep(600)
 """
 
@@ -107,7 +107,7 @@ def make(step):
     return np.full(5_000_000, step)
 
 if __name__ == "__main__":
-    print(Feed(make, 99, 2).take(1)[0])
+    print(Feed(make, 99, 1).take(1)[0])
 """
 
 

@@ -44,22 +44,22 @@ def bank(study, fold, tmp_path_factory):
     return paint_bank(study, fold, tmp_path_factory.mktemp("bank"), 1)
 
 
-@pytest.mark.parametrize("arm", ["bank", "freetumor"])
-def test_patches_made_in_other_processes_are_the_same(study, fold, untrained, bank, tmp_path, arm):
+@pytest.mark.parametrize(("arm", "workers"), [("bank", 1), ("freetumor", 2)])
+def test_patches_made_in_other_processes_are_the_same(study, fold, untrained, bank, tmp_path, arm, workers):
     networks = {"freetumor": {"generator": untrained["freetumor"], "segmenter": untrained["segmenter"]}, "bank": {"bank": bank}}
-    for workers in (0, 2):
-        folder = tmp_path / str(workers)
-        train_recognizer(with_workers(study, workers), arm, 0, 1, fold, *paths(folder), **networks.get(arm, {}))
-    assert content(tmp_path / "0") == content(tmp_path / "2")
+    for count in (0, workers):
+        folder = tmp_path / str(count)
+        train_recognizer(with_workers(study, count), arm, 0, 1, fold, *paths(folder), **networks.get(arm, {}))
+    assert content(tmp_path / "0") == content(tmp_path / str(workers))
 
 
 @pytest.mark.parametrize("name", ["freetumor", "diffusion"])
 def test_so_are_those_of_the_synthesizer_stage(study, fold, untrained, tmp_path, name):
     study = diffusion_config() if name == "diffusion" else study
-    for workers in (0, 2):
+    for workers in (0, 1):
         config, folder = with_workers(study, workers), tmp_path / str(workers)
         train_synthesizer(config, name, 0, fold, untrained["segmenter"], *paths(folder))
-    assert content(tmp_path / "0") == content(tmp_path / "2")
+    assert content(tmp_path / "0") == content(tmp_path / "1")
 
 
 @pytest.mark.parametrize("workers", WORKERS)

@@ -19,8 +19,8 @@ def found(fold, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
     regions = make_region_fold(folder / "regions", region_config())
     results = []
-    for world in (1, 2):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for world, command in ((1, [sys.executable]), (2, [sys.executable, *torchrun])):
         output = folder / f"{world}.pt"
         done = subprocess.run(
             [*command, str(PROGRAM), str(fold), str(regions), str(output)],

@@ -13,7 +13,7 @@ from freetumor.core.seeding import generator
 from tests.workflow.checkout import ENVIRONMENT, Checkout
 
 pytestmark = pytest.mark.workflow
-KILLS = int(os.environ.get("FREETUMOR_KILLS", "3"))
+KILLS = int(os.environ.get("FREETUMOR_KILLS", "2"))
 
 # Made for figures and the report alone, of tables whose bytes are compared; tests/figures/test_regeneration.py draws twice.
 DRAWN = re.compile(r"/figures/|/sheets/|/reporting/|gate\.csv$|report\.html$")

@@ -20,9 +20,7 @@ from freetumor.download.sizes import study_of
 from freetumor.download.sources import check_source, surroundings_of
 
 # A shell command says `python`; without conda that is the Python that runs Snakemake, whose packages it compares with the lock.
-os.environ.update(
-    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]), FREETUMOR_DRIVER=sys.prefix
-)
+os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]), FREETUMOR_DRIVER=sys.prefix)
 
 try:
     for path in workflow.configfiles:  # read again strictly: keys given twice pass Snakemake in silence

@@ -49,7 +49,7 @@ nav a { color: var(--muted); text-decoration: none; } nav a:hover { color: var(-
 .facts strong { font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; min-width: 32rem; }
-caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; }
+caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; max-width: 52rem; }
 th, td { text-align: left; vertical-align: top; padding: .34rem .7rem .34rem 0; border-bottom: 1px solid var(--line); }
 thead th { border-bottom: 2px solid var(--line); white-space: nowrap; }
 tbody th { font-weight: 600; min-width: 6.5rem; }

@@ -1,6 +1,6 @@
 """What happens on a Slurm cluster when something fails: a pretended cluster of two nodes, the profile that users take.
 
-    python benchmarks/faults.py                 # all, about an hour, most of it waiting; needs root and Slurm
+    python benchmarks/faults.py                 # all, 55 minutes beside other work; needs root and Slurm
     python benchmarks/faults.py memory gpu      # some
 
 Prints one line per event: what was done, what came of it, and whether it is what docs/how-to/run-on-a-cluster.md says.

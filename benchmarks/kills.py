@@ -1,6 +1,6 @@
 """Kill a study at random moments, go on each time, and compare what comes out with an undisturbed run.
 
-    python benchmarks/kills.py               # 200 kills of a tiny study, 40 to 50 minutes of two cores
+    python benchmarks/kills.py               # 200 kills of a tiny study, 51 minutes beside other work
     python benchmarks/kills.py --kills 20
 
 In turn: SIGKILL to everything at once (a power cut), to the driver alone (its jobs go on), to one job; the driver then goes on

@@ -1,8 +1,8 @@
 """What each job asks its scheduler for: memory and a time limit, from the configuration and the scans of a study.
 
 The measured cost of a job (``loads``) with a margin, and never less than a small job of its kind takes. Nothing was measured on
-a GPU: there a training asks for what trainings asked for before anything was derived. This module is read by the Snakefile and
-imports nothing heavy.
+a GPU: there no training, painting or prediction asks for less than 8 GB, nor for another time than a day or four hours. This
+module is read by the Snakefile and imports nothing heavy.
 """
 
 import math

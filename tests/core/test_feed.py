@@ -100,18 +100,36 @@ if __name__ == "__main__":
 
 
 DROPPED = """
+import threading
+import time
+from multiprocessing import queues, resource_tracker, synchronize
+
 import numpy as np
 from freetumor.core.feed import Feed
 
 def make(step):
     return np.full(5_000_000, step)
 
+def feed_and_linger(*arguments, feed=queues.Queue._feed):
+    feed(*arguments)
+    time.sleep(0.03)
+
+def remove_in_two_moments(name):
+    synchronize.sem_unlink(name)
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(0.5)
+    resource_tracker.unregister(name, "semaphore")
+
 if __name__ == "__main__":
+    queues.Queue._feed = staticmethod(feed_and_linger)
+    synchronize.SemLock._cleanup = staticmethod(remove_in_two_moments)
     print(Feed(make, 99, 1).take(1)[0])
+    time.sleep(0.06)
 """
 
 
 def test_a_training_that_ends_early_ends_in_silence(tmp_path):
+    """Also where a thread of the queues is the last to hold a semaphore, and Python ends while it removes it."""
     (tmp_path / "job.py").write_text(DROPPED)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")}
     job = subprocess.run([sys.executable, "job.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)

@@ -3,6 +3,8 @@
 What a step needs is a pure function of its number, so neither the number of workers nor an interruption changes it.
 """
 
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +32,7 @@ class Feed(Generic[T]):
     def __init__(self, make: Callable[[int], T], steps: int, workers: int = 0) -> None:
         self.make, self.steps, self.workers = make, steps, workers
         self._coming: Iterator[T | UserError] | None = None
+        self._threads: set[threading.Thread] = set()  # they pass the numbers of the steps to the workers
         self._next = 0
 
     def take(self, step: int) -> T:
@@ -41,7 +44,8 @@ class Feed(Generic[T]):
         if not self.workers:
             return self.make(step)
         if self._coming is None or step != self._next:
-            self._coming = iter(self._loader(range(step, self.steps + 1)))
+            self._end_workers()
+            self._start_workers(step)
         try:
             made = next(self._coming)
         except RuntimeError as error:
@@ -53,17 +57,32 @@ class Feed(Generic[T]):
             ) from error
         self._next = step + 1
         if step == self.steps:
-            self._coming = None  # ends the workers
+            self._end_workers()
         if isinstance(made, UserError):
             raise made
         return made
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self._end_workers()
+
+    def _start_workers(self, step: int) -> None:
+        before = set(threading.enumerate())
+        self._coming = iter(self._loader(range(step, self.steps + 1)))
+        self._threads = set(threading.enumerate()) - before
+
+    def _end_workers(self) -> None:
+        """Workers end with the last reference; so do the threads, which must not meet the end of Python while they clean up."""
+        self._coming = None
+        while self._threads:
+            self._threads.pop().join(timeout=5)
 
     def _loader(self, steps: Sequence[int]) -> DataLoader:
         return DataLoader(
             _Steps(self.make, torch.get_num_threads(), torch.get_deterministic_debug_mode()),
             batch_size=None,
             sampler=steps,
-            num_workers=self.workers,
+            num_workers=min(self.workers, len(steps)),
             collate_fn=_as_it_is,
             worker_init_fn=_prepare_worker,
             prefetch_factor=AHEAD,

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from freetumor.core.errors import run_script
-from freetumor.synthesis.shards import merge_manifests
+from freetumor.synthesis.manifests import merge_manifests
 
 
 def main() -> None:

@@ -157,7 +157,8 @@ def paint_bank(
     order: Sequence[int] | None = None,
 ) -> Path:
     """Synthesize all shards of a fold, in ``order``, and merge them; return the path of the manifest."""
-    from freetumor.synthesis.shards import merge_manifests, synthesize_shard
+    from freetumor.synthesis.manifests import merge_manifests
+    from freetumor.synthesis.shards import synthesize_shard
 
     config = study.model_copy(update={"synthesis": study.synthesis.model_copy(update={"shards": shards})})
     paths = [folder / f"shard{shard}.parquet" for shard in range(shards)]

@@ -12,8 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import CTImageStorage
 
 from freetumor.core.config import Config, PublicSource
 from freetumor.core.errors import UserError
@@ -24,6 +23,7 @@ from freetumor.download.catalog import Entry
 from freetumor.download.segments import read_label
 from freetumor.download.sources import check_source, download_source, surroundings_of
 from freetumor.download.transfer.turns import alone
+from tests.download.dicom_labels import dicom, segmentation
 
 
 @pytest.fixture
@@ -101,7 +101,6 @@ def download(tmp_path, configured, **downloads):
     return read_table(output, RAW_CASES)
 
 
-FRAMES = bytes(range(256)) * 16
 LAYOUT = {"images": "images/*.nii.gz", "labels": "labels/*.nii.gz", "label_map": {1: "liver", 2: "liver_tumor"}}
 
 
@@ -257,41 +256,6 @@ def test_paths_that_belong_to_no_patient_are_always_taken():
     assert public.of_first_patients(paths, r"^(p\d)/", None) == set(paths)
 
 
-def dicom(uid, kind, **fields):
-    dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID = kind, f"{uid}.1", uid
-    for name, value in fields.items():
-        setattr(dataset, name, value)
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = kind, f"{uid}.1"
-    stream = io.BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def items(**values):
-    """One item per value, each with one attribute."""
-    (name, texts), *_ = values.items()
-    sequence = []
-    for text in texts:
-        item = Dataset()
-        setattr(item, name, text)
-        sequence.append(item)
-    return sequence
-
-
-def segmentation(uid, image, *names):
-    return dicom(
-        uid,
-        SegmentationStorage,
-        ReferencedSeriesSequence=items(SeriesInstanceUID=[image]),
-        SegmentSequence=items(SegmentLabel=names),
-        BitsAllocated=8,
-        PixelData=FRAMES,
-    )
-
-
 def commons(tmp_path, monkeypatch, files):
     """An index with two patients, each with two CT series and a label that tells which one is meant."""
     rows = []
@@ -349,35 +313,6 @@ def test_series_of_the_commons_are_fetched_paired_by_what_the_label_tells_and_li
     files.clear()
     assert download(tmp_path, source(tmp_path), endpoints=endpoints, offline=True).equals(cases)
     assert download(tmp_path, source(tmp_path, limit=1), endpoints=endpoints, offline=True)["case_id"].tolist() == ["P1"]
-
-
-def test_the_header_of_a_label_is_read_without_its_frames(tmp_path):
-    path = tmp_path / "s.dcm"
-    content = segmentation("1.9", "1.2", "Liver")
-    path.write_bytes(content[: content.index(FRAMES) + 100])  # the rest is still on its way
-    label = read_label(path)
-    assert (label.names, label.image) == (("Liver",), "1.2")
-    path.write_bytes(b"<html>")
-    with pytest.raises(UserError, match=r"s\.dcm: expected a DICOM SEG or RTSTRUCT"):
-        read_label(path)
-
-
-def test_a_label_that_refers_to_two_series_tells_none(tmp_path):
-    path = tmp_path / "s.dcm"
-    path.write_bytes(dicom("1.9", SegmentationStorage, ReferencedSeriesSequence=items(SeriesInstanceUID=["1.2", "1.3"])))
-    assert read_label(path).image == ""
-
-
-def test_the_structures_and_the_image_of_an_rtstruct_are_read(tmp_path):
-    series, study_item, frame = items(SeriesInstanceUID=["1.7"]), Dataset(), Dataset()
-    study_item.RTReferencedSeriesSequence = series
-    frame.RTReferencedStudySequence = [study_item]
-    kind = "1.2.840.10008.5.1.4.1.1.481.3"
-    regions = items(ROIName=["GTV ", "Liver"])
-    path = tmp_path / "r.dcm"
-    path.write_bytes(dicom("1.9", kind, ReferencedFrameOfReferenceSequence=[frame], StructureSetROISequence=regions))
-    label = read_label(path)
-    assert (label.names, label.image) == (("GTV", "Liver"), "1.7")
 
 
 def test_a_source_that_is_not_in_the_catalog_or_cannot_have_own_labels_is_refused(entries):

@@ -1,13 +1,10 @@
 """The manifest does not depend on the shards, their order, or on what ran before."""
 
-import pandas as pd
 import pytest
 
-from freetumor.core.errors import UserError
-from freetumor.core.tables import FOLD_CASES, MANIFEST, make_table, read_table, write_table
+from freetumor.core.tables import FOLD_CASES, MANIFEST, read_table
 from freetumor.synthesis import shards
 from freetumor.synthesis.bank import accepted_rows, apply_lesion, read_lesion
-from freetumor.synthesis.shards import merge_manifests
 from tests.factory import paint_bank
 
 
@@ -105,17 +102,3 @@ def test_all_synthesizers_paint_on_the_same_canvases(study, fold, untrained, tmp
     )
     assert other["organ"].tolist() == rows["organ"].tolist()
     assert other["seed"].tolist() != rows["seed"].tolist()
-
-
-def test_a_bank_without_any_canvas_is_a_user_error(tmp_path):
-    write_table(make_table([], MANIFEST), tmp_path / "a.parquet", MANIFEST)
-    with pytest.raises(UserError, match="no canvas has an organ"):
-        merge_manifests([tmp_path / "a.parquet"], tmp_path / "manifest.parquet")
-
-
-def test_merging_sorts_by_case_and_draw(tmp_path, rows):
-    pieces = [rows.iloc[::2].iloc[::-1], rows.iloc[1::2]]
-    for index, piece in enumerate(pieces):
-        write_table(piece, tmp_path / f"{index}.parquet", MANIFEST)
-    merge_manifests([tmp_path / "0.parquet", tmp_path / "1.parquet"], tmp_path / "merged.parquet")
-    pd.testing.assert_frame_equal(read_table(tmp_path / "merged.parquet", MANIFEST), rows)

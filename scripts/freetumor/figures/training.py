@@ -1,4 +1,4 @@
-"""Training curves: a thin line per fold and seed, a bold line for their mean."""
+"""Training curves: a thin line per fold and seed, a bold line for their mean; a training alone is drawn in between."""
 
 import re
 from collections.abc import Sequence
@@ -156,9 +156,10 @@ def _draw_panel(axes: "Axes", config: Config, table: "pd.DataFrame", role: str, 
     for name, color in colors.items():
         here = table[table["name"] == name]
         runs = here.groupby(["fold", "seed"], sort=True)
+        look = {"linewidth": 0.5, "alpha": 0.45} if runs.ngroups > 1 else {"linewidth": 1.0}
         for _, run in runs:
             run = run.sort_values("step")
-            _line(axes, run["step"].to_numpy(), run["value"].to_numpy(), color=color, linewidth=0.5, alpha=0.45)
+            _line(axes, run["step"].to_numpy(), run["value"].to_numpy(), color=color, **look)
         if runs.ngroups > 1:
             _line(axes, *mean_curve(here), color=color, linewidth=1.5)
     style.title(axes, letter, f"{role}: {CURVES.get(curve, style.readable(curve))}")

@@ -41,13 +41,20 @@ class StandardAugmentation:
 
     def __call__(self, patch: Patch, *key: str | int) -> Patch:
         """Augment a patch; the draw belongs to ``key``."""
+        from monai.data import get_track_meta, set_track_meta
+
         self.transform.set_random_state(seed=derive_seed(*key) % 2**32)
         low, high = self.window
         arrays = {
             "image": torch.from_numpy(window_image(patch.image, self.window))[None],
             "label": torch.from_numpy(patch.label)[None],
         }
-        result = self.transform(arrays)
+        tracked = get_track_meta()
+        set_track_meta(False)  # a history of transforms, which nobody reads, takes most of the time
+        try:
+            result = self.transform(arrays)
+        finally:
+            set_track_meta(tracked)
         image = np.rint(np.asarray(result["image"][0]) * (high - low) + low).astype(np.int16)
         label = np.asarray(result["label"][0]).astype(np.uint8)
         return Patch(image, label, patch.corner, patch.spacing, patch.case_id, patch.patient_id, patch.source)

@@ -1,4 +1,4 @@
-"""Painting a shard of the canvases, or making a shard of whole images, and merging shards into a manifest.
+"""Painting a shard of the canvases, or making a shard of whole images.
 
 A record depends on (study seed, fold, synthesizer, case, draw) alone, so shards, workers and interruptions change nothing. The
 shard's only declared output is its manifest, written last. What was made on a parent lies in a pack of its own in the bank
@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from freetumor.core.code import code_hash
 from freetumor.core.config import Config
 from freetumor.core.device import prepare
-from freetumor.core.errors import UserError
 from freetumor.core.files import sha256_file, sha256_json
 from freetumor.core.progress import Progress
 from freetumor.core.seeding import derive_seed, generator, shard_of
@@ -236,15 +234,3 @@ def _record(painter: FoldSynthesizer, parent: str, draw: int, variant: int, orga
         "bytes": 0,
         "patch_sha256": "",
     }
-
-
-def merge_manifests(shards: list[Path], output: Path) -> None:
-    """Merge the shards of a synthesizer into one manifest, sorted by case and draw.
-
-    Raises:
-        UserError: if nothing was painted at all.
-    """
-    frame = pd.concat([read_table(path, MANIFEST) for path in shards], ignore_index=True)
-    if not len(frame):
-        raise UserError(f"{output}: no canvas has an organ of the study to paint into")
-    write_table(frame.sort_values(["case_id", "draw"]), output, MANIFEST)

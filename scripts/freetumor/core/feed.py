@@ -75,7 +75,7 @@ class Feed(Generic[T]):
         """Workers end with the last reference; so do the threads, which must not meet the end of Python while they clean up."""
         self._coming = None
         while self._threads:
-            self._threads.pop().join(timeout=5)
+            self._threads.pop().join(timeout=1)
 
     def _loader(self, steps: Sequence[int]) -> DataLoader:
         return DataLoader(

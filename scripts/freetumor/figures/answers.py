@@ -89,8 +89,8 @@ def sentence(row: object, confidence: float, several_structures: bool = False) -
     numbers = f"{what}, {SPLITS.get(row.split, row.split)}: {signed(row.difference)} ({interval(row, confidence)}"
     if is_primary(row):
         return f"{numbers}; adjusted p {p_value(row.p_adjusted)}; n = {row.n}): {SHOWN[verdict(row, confidence)]}"
-    side = "excludes" if excludes_zero(row) else "includes"
-    return f"{numbers}; n = {row.n}): secondary, not corrected; the interval {side} 0"
+    side = f"; the interval {'excludes' if excludes_zero(row) else 'includes'} 0" if math.isfinite(row.ci_low) else ""
+    return f"{numbers}; n = {row.n}): secondary, not corrected{side}"
 
 
 def opening(config: Config, comparisons: "pd.DataFrame") -> str:

@@ -143,12 +143,15 @@ def ratio_blocks(totals: Sequence[np.ndarray], counts: Sequence[np.ndarray]) -> 
 
 
 def _t_estimate(mean: float, variance: Variance, confidence: float, test: str) -> Estimate:
-    """Interval and test from a t distribution. Without any spread there is no test, unless all differences are zero."""
+    """Interval and test from a t distribution.
+
+    Without any spread there is no interval: that all patients agree in a small sample does not make the difference certain. Nor
+    is there a test, but if all differences are zero p is 1.
+    """
     # Values that are equal up to rounding, such as the same constant in every cell, leave a variance of about 1e-32.
     if variance.value <= (1e-12 * max(abs(mean), 1e-12)) ** 2:
         p = 1.0 if abs(mean) < 1e-12 else math.nan
-        bound = mean if abs(mean) < 1e-12 else math.nan
-        return Estimate(mean, bound, bound, p, math.nan, f"{test}; no spread")
+        return Estimate(mean, math.nan, math.nan, p, math.nan, f"{test}; no spread")
     error = math.sqrt(variance.value)
     half = float(stats.t.ppf((1 + confidence) / 2, variance.degrees)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, variance.degrees))

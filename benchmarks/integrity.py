@@ -26,7 +26,8 @@ from freetumor.core.config import Config  # noqa: E402
 from freetumor.core.labels import organ_code  # noqa: E402
 from freetumor.core.tables import FOLD_CASES, read_table  # noqa: E402
 from freetumor.synthesis.bank import accepted_rows, read_lesion  # noqa: E402
-from freetumor.synthesis.shards import merge_manifests, synthesize_shard  # noqa: E402
+from freetumor.synthesis.manifests import merge_manifests  # noqa: E402
+from freetumor.synthesis.shards import synthesize_shard  # noqa: E402
 from freetumor.synthesizer.cases import open_cases  # noqa: E402
 
 SHARDS = (1, 7, 64)

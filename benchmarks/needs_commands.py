@@ -10,7 +10,7 @@ import pandas as pd
 from freetumor.core.config import Config
 from freetumor.core.tables import RAW_CASES, write_table
 from freetumor.core.weights import save_weights
-from freetumor.synthesis import shards
+from freetumor.synthesis import manifests, shards
 from freetumor.synthesizer.assembly import generator_network, segmenter_network
 from freetumor.synthesizer.diffusion_networks import diffusion_network
 
@@ -148,7 +148,7 @@ def export_volumes(point: Point, config: Config, folder: Path) -> Command:
     """See ``scripts/export_nnunet.py``, on a bank that was painted just before."""
     cases, bank = write_cases(point, config, folder), folder / "bank"
     shards.synthesize_shard(config, "made", 0, 0, cases, bank / "shard0.parquet")
-    shards.merge_manifests([bank / "shard0.parquet"], bank / "manifest.parquet")
+    manifests.merge_manifests([bank / "shard0.parquet"], bank / "manifest.parquet")
     inputs = ["--config", folder / "config.yaml", "--fold", "0", "--synthesizer", "made", "--cases", cases]
     return ["export_nnunet.py", *inputs, "--manifest", bank / "manifest.parquet", "--output", folder / "nnunet" / "exports.csv"]
 

@@ -117,7 +117,7 @@ def feed_and_linger(*arguments, feed=queues.Queue._feed):
 def remove_in_two_moments(name):
     synchronize.sem_unlink(name)
     if threading.current_thread() is not threading.main_thread():
-        time.sleep(0.5)
+        time.sleep(0.2)
     resource_tracker.unregister(name, "semaphore")
 
 if __name__ == "__main__":

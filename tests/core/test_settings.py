@@ -144,6 +144,8 @@ def test_a_wrong_value_is_named_with_what_was_expected(raw, path, value, words):
             "ellipsoid",
             "synthesizers.copy_paste: the painter 'transplant' needs shape.kind",
         ),
+        ("arms.constant.synthetic_share", 0.9, "arms.constant.synthetic_share: 0.9 of a batch of 2 is 2 painted patches"),
+        ("arms.constant.synthetic_share", 0.1, "arms.constant.synthetic_share: 0.1 of a batch of 2 is 0 painted patches"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(raw, path, value, words):
@@ -258,3 +260,26 @@ def test_every_study_of_the_repository_is_valid(study):
     config = load(*paths)
     assert config.study == study or study is None
     assert read_yaml(paths[-1])
+
+
+PAINTING = {"copy_paste", "constant", "freetumor"}
+
+
+@pytest.mark.parametrize(
+    ("study", "training", "online"),
+    [
+        ("phantom", (800, 8, 5e-3), PAINTING),
+        ("synthesizers", (500, 8, 5e-3), PAINTING | {"automaton"}),
+        ("as_published", (500, 8, 5e-3), set()),
+        ("gates", (800, 8, 5e-3), set()),
+        ("sts", (400, 8, 1e-2), PAINTING | {"automaton"}),
+        ("smoke", (12, 2, 5e-3), PAINTING),
+    ],
+)
+def test_what_was_measured_does_not_follow_the_default_study(study, training, online):
+    """docs/results.md tells what these studies found; they overlay config.yaml, which may change."""
+    config = load(REPOSITORY / "config.yaml", REPOSITORY / "studies" / f"{study}.yaml")
+    found = config.recognition.training
+    assert (found.steps, found.batch, found.learning_rate) == training
+    arms = {name: config.arms[name] for name in config.recognition.arms}
+    assert {name for name, arm in arms.items() if arm.synthesizer is not None and arm.lesions == "online"} == online

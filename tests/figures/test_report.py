@@ -12,6 +12,7 @@ import pytest
 from freetumor.core.config import Config
 from freetumor.core.errors import UserError
 from freetumor.core.tables import QUARANTINE, SUMMARY, make_table, read_table, write_table
+from freetumor.figures import report_comparisons
 from freetumor.figures.answers import GAIN, LOSS, NOT_SHOWN, p_value, sentence, signed, verdict
 from freetumor.figures.fragments import Caption, write_caption
 from freetumor.figures.html import Html, element, join
@@ -221,6 +222,13 @@ def test_a_secondary_comparison_shows_nothing():
     assert "shown" not in words
     assert "secondary" in words
     assert "excludes 0" in words
+
+
+def test_nothing_is_said_of_an_interval_that_there_is_not():
+    row = comparison(family="secondary", p_adjusted=float("nan"), ci_low=float("nan"), ci_high=float("nan"))
+    words = sentence(row, 0.95)
+    assert "no interval" in words and " 0" not in words.partition("secondary")[2]
+    assert report_comparisons.spoken_verdict(row, 0.95) == "no interval"
 
 
 def test_a_study_of_one_arm_says_that_nothing_was_compared(study, figures, tmp_path):

@@ -129,7 +129,9 @@ class Arm(Section):
     variants: int | None = Field(
         None, ge=1, description="`bank`: use only this many of the draws per canvas, the first ones; all if empty."
     )
-    synthetic_share: Share = Field(0.5, description="Share of each batch that is painted on, if there is a synthesizer.")
+    synthetic_share: Share = Field(
+        0.5, description="Share of each batch that is painted on, in whole patches, if there is a synthesizer."
+    )
     group: int = Field(
         0,
         ge=0,

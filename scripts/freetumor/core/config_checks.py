@@ -15,6 +15,7 @@ def check(config: "Config") -> None:
     _names_exist(config)
     _patch_suits_networks(config)
     _task_is_served(config)
+    _shares_fit_batches(config)
 
 
 def _names_exist(config: "Config") -> None:
@@ -123,3 +124,16 @@ def _require(name: str, known: dict[str, Any], where: str, table: str) -> None:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
         raise ValueError(f"{where}: '{name}' is not a key of {table}{hint}")
+
+
+def _shares_fit_batches(config: "Config") -> None:
+    """A batch holds whole patches: a share that rounds to none or to all of them would do so in silence."""
+    batch = config.recognition.training.batch
+    for name in config.recognition.arms if config.task == "segmentation" else ():
+        arm = config.arms[name]
+        painted = round(arm.synthetic_share * batch)
+        if arm.synthesizer is not None and 0 < arm.synthetic_share < 1 and painted in (0, batch):
+            raise ValueError(
+                f"arms.{name}.synthetic_share: {arm.synthetic_share:g} of a batch of {batch} is {painted} painted patches; "
+                "expected a share that leaves some of both, or a larger recognition.training.batch"
+            )

@@ -74,8 +74,9 @@ class Feed(Generic[T]):
     def _end_workers(self) -> None:
         """Workers end with the last reference; so do the threads, which must not meet the end of Python while they clean up."""
         self._coming = None
-        while self._threads:
-            self._threads.pop().join(timeout=1)
+        for thread in self._threads - {threading.current_thread()}:
+            thread.join(timeout=5)
+        self._threads = set()
 
     def _loader(self, steps: Sequence[int]) -> DataLoader:
         return DataLoader(

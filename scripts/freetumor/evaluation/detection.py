@@ -123,7 +123,7 @@ def free_response(detections: Detections, rates: np.ndarray, weights: np.ndarray
     step = max(1, CHUNK // max(len(sure), 1))
     for start in range(0, len(weights), step):
         part = weights[start : start + step]
-        drawn = np.take(part, patients, axis=1)  # rows in one piece, unlike part[:, patients]: four times as fast below
+        drawn = np.take(part, patients, axis=1)  # rows in one piece, unlike part[:, patients]
         hits, misses = ((drawn * array).cumsum(axis=1)[:, last] for array in (found, false))
         lesions, scans = part @ detections.lesions, part @ detections.scans
         for row in np.flatnonzero((lesions > 0) & (scans > 0)):

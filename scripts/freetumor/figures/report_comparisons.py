@@ -57,7 +57,7 @@ def _comparison_table(config: Config, name: str, rows: "pd.DataFrame") -> Html:
         places = [naming[column][1](getattr(row, column)) for column in own]
         numbers = [plain(row.mean), plain(row.mean_baseline), signed(row.difference), limits, _p(row.p), _p(row.p_adjusted)]
         units = f"{row.n} ({row.patients}; {row.trainings}){f'; {row.note}' if row.note else ''}"
-        body.append([row.arm, what, *places, *numbers, units, _verdict(row, confidence)])
+        body.append([row.arm, what, *places, *numbers, units, spoken_verdict(row, confidence)])
     said = ", ".join([naming[column][1](rows[column].iloc[0]) for column in shared])
     place = f" ({said})" if said else ""
     tests, baseline = test_names(rows["test"]), rows["baseline"].iloc[0]
@@ -69,8 +69,11 @@ def _p(value: float) -> str:
     return p_value(value).removeprefix("= ") if math.isfinite(value) else "–"
 
 
-def _verdict(row: object, confidence: float) -> object:
+def spoken_verdict(row: object, confidence: float) -> object:
+    """What a row says of its difference: of a primary one whether it is shown, of others where the interval lies."""
     if not is_primary(row):
+        if not math.isfinite(row.ci_low):
+            return "no interval"
         return "interval excludes 0" if excludes_zero(row) else "interval includes 0"
     found = verdict(row, confidence)
     return element("span", f"{found} shown", class_=found) if found in (GAIN, LOSS) else found

@@ -50,7 +50,7 @@ class StandardAugmentation:
             "label": torch.from_numpy(patch.label)[None],
         }
         tracked = get_track_meta()
-        set_track_meta(False)  # a history of transforms, which nobody reads, takes most of the time
+        set_track_meta(False)  # a history of transforms, which nobody reads
         try:
             result = self.transform(arrays)
         finally:

@@ -119,7 +119,7 @@ def _draw_scores(axes: "Axes", config: Config, numbers: pd.DataFrame) -> None:
 def steps(config: Config) -> list[tuple[str, str]]:
     """What this study does with a fold, in order: name of the step, and a line about it."""
     painters = len(config.used_synthesizers)
-    trained = sum(config.synthesizers[name].trained for name in config.used_synthesizers)
+    trained = count(len(config.trainings_of_synthesizers), "training")
     banks = count(len(config.banks), "bank")
     trainings = len(config.recognition.arms) * len(config.recognition.seeds)
     found = [("data", f"{count(len(config.sources), 'source')}\nof images")]
@@ -127,7 +127,7 @@ def steps(config: Config) -> list[tuple[str, str]]:
     if config.needs_segmenter:
         found.append(("segmenter", f"judge\n({config.segmenter.network.name})"))
     if painters:
-        found += [("synthesizers", f"{painters}, of which\n{trained} trained"), ("synthesis", f"{banks}\nof lesions")]
+        found += [("synthesizers", f"{painters},\n{trained}"), ("synthesis", f"{banks}\nof lesions")]
     found.append(("recognition", f"{count(len(config.recognition.arms), 'arm')},\n{trainings} trainings"))
     found.append(("evaluation", "test part\nof the fold"))
     return found

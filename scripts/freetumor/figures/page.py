@@ -51,9 +51,9 @@ nav a { color: var(--muted); text-decoration: none; } nav a:hover { color: var(-
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; min-width: 32rem; }
 caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; max-width: 52rem; }
 th, td { text-align: left; vertical-align: top; padding: .34rem .7rem .34rem 0; border-bottom: 1px solid var(--line); }
-thead th { border-bottom: 2px solid var(--line); white-space: nowrap; }
+thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
 tbody th { font-weight: 600; min-width: 6.5rem; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+td.number, th.number { text-align: right; } td.number { white-space: nowrap; }
 thead button { all: unset; cursor: pointer; }
 thead button:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 thead button::after { content: "\\2195"; color: var(--line); padding-left: .25em; }

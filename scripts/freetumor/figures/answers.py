@@ -55,6 +55,11 @@ def interval(row: object, confidence: float) -> str:
     return f"{percent(confidence)} CI {plain(row.ci_low)} to {plain(row.ci_high)}"
 
 
+def bounds(row: object) -> str:
+    """``[-0.010, +0.030]``, or that there is no interval: beside a mark in a figure."""
+    return f"[{row.ci_low:+.3f}, {row.ci_high:+.3f}]" if math.isfinite(row.ci_low) else "no interval"
+
+
 def count(number: int, noun: str) -> str:
     """``1 case``, ``2 cases``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

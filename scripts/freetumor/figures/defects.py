@@ -9,7 +9,7 @@ import pandas as pd
 from freetumor.core.config import Config
 from freetumor.core.tables import SUMMARY, read_table
 from freetumor.figures import style
-from freetumor.figures.answers import count, listing, p_value, percent, test_names
+from freetumor.figures.answers import bounds, count, listing, p_value, percent, test_names
 from freetumor.figures.differences import drawn_comparisons
 from freetumor.figures.fragments import Caption
 from freetumor.figures.style import SPLITS
@@ -64,8 +64,7 @@ def _draw_panel(axes: "Axes", config: Config, rows: pd.DataFrame, arms: list[str
         axes.plot(row.difference, place, "s", color=color, markersize=4)
         p = p_value(row.p_adjusted if np.isfinite(row.p_adjusted) else row.p).removeprefix("= ")
         label = f"p adj. {p}" if np.isfinite(row.p_adjusted) else f"p {p}"
-        interval = f"[{row.ci_low:+.3f}, {row.ci_high:+.3f}]" if np.isfinite(row.ci_low) else "no interval"
-        text = f"{row.difference:+.3f} {interval}\n{label}".replace("-", "−")
+        text = f"{row.difference:+.3f} {bounds(row)}\n{label}".replace("-", "−")
         axes.annotate(text, (1, place), (5, 0), fontsize=style.SMALL, color=style.MUTED, linespacing=1.05, **where)
     axes.set(yticks=range(len(arms)), ylim=(len(arms) - 0.5, -0.5))
     axes.set_yticklabels([style.readable(arm) for arm in arms] if first else [])

@@ -12,6 +12,7 @@ from freetumor.core.tables import LESIONS, SCORES, SUMMARY, read_table
 from freetumor.evaluation.metric_names import EARLY
 from freetumor.evaluation.tasks import TASKS
 from freetumor.figures import style
+from freetumor.figures.answers import bounds
 from freetumor.figures.captions import Facts, caption
 from freetumor.figures.style import SPLITS
 
@@ -154,8 +155,7 @@ def _draw_mean(axes: "Axes", place: int, row: object, color: str) -> None:
         if cut:
             axes.plot(end, place, marker, color=style.INK, markersize=4, clip_on=False, zorder=4)
     axes.plot(row.difference, place, "D", color=color, markersize=5.5, mec=style.INK, mew=0.9, zorder=5)
-    interval = f"[{row.ci_low:+.3f}, {row.ci_high:+.3f}]" if np.isfinite(row.ci_low) else "no interval"
-    text = f"{row.difference:+.3f}\n{interval}\nn = {row.n}".replace("-", "−")
+    text = f"{row.difference:+.3f}\n{bounds(row)}\nn = {row.n}".replace("-", "−")
     where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     axes.annotate(text, (1, place), (5, 0), va="center", fontsize=style.SMALL, color=style.MUTED, **where)
 
